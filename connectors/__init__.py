@@ -1,0 +1,1 @@
+"""Connectors bring departments' data in: decode, check, normalise, quarantine or stage, merge. No web framework."""

@@ -1,0 +1,64 @@
+"""Comparing a batch with other registers: unknown subjects, and values that the lead source has otherwise.
+
+The lead source's value stays (一数一源); the disagreement is a finding for the data steward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from psycopg import Connection
+
+from connectors.mapping import Comparison
+from connectors.quality import Finding
+from exchange.registers.schemas import RegisterSchema, load_registers, place
+from exchange.registers.tables import StagedRow, current_rows
+from foundation.sensitive import Vault
+
+
+def compare(
+    connection: Connection,
+    vault: Vault,
+    comparisons: Sequence[Comparison],
+    staged: Sequence[StagedRow],
+    register: RegisterSchema,
+) -> list[Finding]:
+    """Return findings `not-in-register` and `differs-from-lead-source` of a batch, by the row's own fields."""
+    if not comparisons:
+        return []
+    records = [_record(vault, register, row) for row in staged]
+    found: list[Finding] = []
+    for comparison in comparisons:
+        other = load_registers()[comparison.register_name]
+        kind = other.keys[0][0]
+        wanted = [
+            (row.origin_row, record, vault.blind_index(kind, str(record[comparison.key])))
+            for row, record in zip(staged, records, strict=True)
+            if record.get(comparison.key) is not None
+        ]
+        known = current_rows(connection, other.table, [subject for _, _, subject in wanted])
+        for origin_row, record, subject in wanted:
+            row = known.get(subject)
+            if row is None:
+                found.append(Finding(origin_row, comparison.key, "not-in-register"))
+                continue
+            content, sealed = row
+            theirs: dict[str, Any] = dict(content)
+            if comparison.fields and sealed is not None:
+                theirs |= orjson.loads(vault.open(sealed, place(other.table, subject)))
+            for mine, other_field in comparison.fields.items():
+                if (
+                    None not in (record.get(mine), theirs.get(other_field))
+                    and record[mine] != theirs[other_field]
+                ):
+                    found.append(Finding(origin_row, mine, "differs-from-lead-source"))
+    return found
+
+
+def _record(vault: Vault, register: RegisterSchema, row: StagedRow) -> dict[str, Any]:
+    record: dict[str, Any] = orjson.loads(row.content)
+    if row.sealed is not None:
+        record |= orjson.loads(vault.open(row.sealed, place(register.table, row.subject)))
+    return record

@@ -1,0 +1,83 @@
+"""Runs and cursors: how far a source has been brought in, moved in the transaction that brought it."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection
+from psycopg.types.json import Jsonb
+from sqlalchemy import BigInteger, Column, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, UUID
+
+from exchange.registers.tables import metadata
+
+ingest_run = Table(
+    "ingest_run",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("started_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("finished_at", TIMESTAMP(timezone=True)),
+    Column("origin", Text, nullable=False),
+    Column("report", JSONB),
+)
+
+ingest_cursor = Table(
+    "ingest_cursor",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("run_id", UUID, nullable=False),
+    Column("origin_digest", Text, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("moved_at", TIMESTAMP(timezone=True), nullable=False),
+)
+
+finding = Table(
+    "finding",
+    metadata,
+    Column("run_id", UUID, primary_key=True),
+    Column("origin_row", BigInteger, primary_key=True),
+    Column("field", Text, primary_key=True),
+    Column("code", Text, primary_key=True),
+)
+
+
+def begin_run(connection: Connection, run_id: uuid.UUID, source: str, origin: str, now: datetime) -> None:
+    """Note that a run begins. One source is brought in by one run at a time: a second waits for the first."""
+    connection.execute("SELECT pg_advisory_lock(hashtext('zhengtong ingest'), hashtext(%s))", [source])
+    connection.execute(
+        "INSERT INTO exchange.ingest_run (id, source, started_at, origin) VALUES (%s, %s, %s, %s)",
+        [run_id, source, now, origin],
+    )
+
+
+def move(
+    connection: Connection, source: str, run_id: uuid.UUID, origin_digest: str, position: int, now: datetime
+) -> None:
+    """Move the cursor of a source to `position` (rows of the file), within the transaction of the merge."""
+    connection.execute(
+        "INSERT INTO exchange.ingest_cursor (source, run_id, origin_digest, position, moved_at)"
+        " VALUES (%s, %s, %s, %s, %s) ON CONFLICT (source) DO UPDATE SET run_id = excluded.run_id,"
+        " origin_digest = excluded.origin_digest, position = excluded.position, moved_at = excluded.moved_at",
+        [source, run_id, origin_digest, position, now],
+    )
+
+
+def add_findings(connection: Connection, run_id: uuid.UUID, rows: list[tuple[int, str, str]]) -> None:
+    """Store findings (row, field, code) of a run."""
+    with (
+        connection.cursor() as cursor,
+        cursor.copy("COPY exchange.finding (run_id, origin_row, field, code) FROM STDIN") as copy,
+    ):
+        for origin_row, field_name, code in rows:
+            copy.write_row((run_id, origin_row, field_name, code))
+
+
+def finish_run(connection: Connection, run_id: uuid.UUID, report: dict[str, Any], now: datetime) -> None:
+    """Note the report of a run that came to its end."""
+    connection.execute(
+        "UPDATE exchange.ingest_run SET finished_at = %s, report = %s WHERE id = %s",
+        [now, Jsonb(report), run_id],
+    )

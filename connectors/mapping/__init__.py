@@ -1,0 +1,5 @@
+"""Declarative mappings from a department's columns to a register's fields, one YAML file per source."""
+
+from connectors.mapping.mapping import Column, Comparison, SourceMapping, load_mapping, mapping_names
+
+__all__ = ["Column", "Comparison", "SourceMapping", "load_mapping", "mapping_names"]

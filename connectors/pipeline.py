@@ -1,0 +1,232 @@
+"""One connector run: the same code for the command line, the demonstration and Airflow."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psycopg
+
+from connectors import cursors, quarantine
+from connectors.comparison import compare
+from connectors.mapping import SourceMapping
+from connectors.quality import Checked, Checker, Finding, count_reasons
+from connectors.sources.delimited import read_delimited
+from connectors.sources.json_array import read_json_array
+from connectors.sources.raw import BadRow, RawBatch
+from exchange.registers.schemas import RegisterSchema, load_registers, place
+from exchange.registers.tables import StagedRow, merge, prepare_staging, stage
+from foundation.sensitive import Vault
+
+BATCH_ROWS = 10_000
+AHEAD = 2
+"""Batches that may wait for the database while the next is prepared: bounds the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run did. read = inserted + changed + unchanged + quarantined, always; `seconds` is wall time."""
+
+    source: str
+    run_id: str
+    read: int
+    inserted: int
+    changed: int
+    unchanged: int
+    quarantined: int
+    reasons: dict[str, int]
+    findings: dict[str, int]
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A batch ready for the database: nothing in it is still to be computed."""
+
+    staged: list[StagedRow]
+    raw_by_row: dict[int, bytes]
+    bad: list[BadRow]
+    findings: list[Finding]
+    duplicates: int
+    end: int
+
+
+def run(
+    mapping: SourceMapping,
+    path: Path,
+    *,
+    database: str,
+    vault: Vault,
+    progress: Callable[[int], None] | None = None,
+    batch_rows: int = BATCH_ROWS,
+) -> Report:
+    """Bring a file of a source into its register.
+
+    1. Note the run.
+    2. Read a batch; decode, normalise and check it; blind its subjects and seal its sensitive fields.
+    3. In one transaction: bad rows to quarantine, good rows to staging by COPY, merge, findings, cursor. The next
+       batch is prepared meanwhile.
+    4. Note the report.
+
+    Dying in any step leaves the batches before it, whole. Running the file again brings in the rest and finds the
+    others unchanged, so a retry is always safe.
+
+    Raises:
+        SourceError: the file as a whole cannot be read (further).
+        psycopg.Error: the database went away; what was committed stays.
+    """
+    started = time.perf_counter()
+    register = load_registers()[mapping.register_name]
+    run_id = uuid.uuid4()
+    checker = Checker(mapping, register, datetime.now(UTC).year)
+    total = Report(mapping.source, str(run_id), 0, 0, 0, 0, 0, {}, {}, 0.0)
+    with psycopg.connect(database, autocommit=True) as connection:
+        cursors.begin_run(connection, run_id, mapping.source, path.name, datetime.now(UTC))
+        prepare_staging(connection)
+        write = _Writer(connection, mapping, register, vault, run_id, _digest(path))
+        with ThreadPoolExecutor(max_workers=1) as database_thread:
+            waiting: deque[Future[Report]] = deque()
+            for batch in _batches(mapping, path, batch_rows):
+                prepared = _prepare(checker.check(batch), register, vault, batch.end)
+                if len(waiting) >= AHEAD:
+                    total = _sum(total, waiting.popleft().result(), progress)
+                waiting.append(database_thread.submit(write.batch, prepared))
+            while waiting:
+                total = _sum(total, waiting.popleft().result(), progress)
+        total = replace(total, seconds=round(time.perf_counter() - started, 3))
+        cursors.finish_run(connection, run_id, total.as_json(), datetime.now(UTC))
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """Writes prepared batches, each in one transaction, always from the same thread."""
+
+    connection: psycopg.Connection
+    mapping: SourceMapping
+    register: RegisterSchema
+    vault: Vault
+    run_id: uuid.UUID
+    origin_digest: str
+
+    def batch(self, prepared: _Prepared) -> Report:
+        now = datetime.now(UTC)
+        source = self.mapping.source
+        with self.connection.transaction():
+            stage(self.connection, prepared.staged)
+            merged = merge(
+                self.connection, self.register.table, source, self.run_id, len(prepared.staged), now
+            )
+            bad = prepared.bad + [
+                BadRow(row, None, "conflict-within-source", prepared.raw_by_row[row])
+                for row in merged.conflicts
+            ]
+            if bad:
+                quarantine.put(self.connection, self.vault, source, self.run_id, bad, now)
+            left_out = frozenset(merged.conflicts)
+            found = prepared.findings + compare(
+                self.connection, self.vault, self.mapping.compare, prepared.staged, self.register
+            )
+            found = [finding for finding in found if finding.origin_row not in left_out]
+            if found:
+                rows = sorted({(f.origin_row, f.field, f.code) for f in found})
+                cursors.add_findings(self.connection, self.run_id, rows)
+            cursors.move(self.connection, source, self.run_id, self.origin_digest, prepared.end, now)
+        return Report(
+            source=source,
+            run_id=str(self.run_id),
+            read=len(prepared.staged) + len(prepared.bad) + prepared.duplicates,
+            inserted=merged.inserted,
+            changed=merged.changed,
+            unchanged=merged.unchanged + prepared.duplicates,
+            quarantined=len(bad),
+            reasons=dict(count_reasons(bad)),
+            findings=dict(Counter(f.code for f in found)),
+            seconds=0.0,
+        )
+
+
+def _batches(mapping: SourceMapping, path: Path, batch_rows: int) -> Iterator[RawBatch]:
+    names = [column.column for column in mapping.columns]
+    if mapping.format == "json-array":
+        return read_json_array(path, keys=names, batch_rows=batch_rows)
+    return read_delimited(
+        path, encoding=mapping.encoding, delimiter=mapping.delimiter, header=names, batch_rows=batch_rows
+    )
+
+
+def _prepare(checked: Checked, register: RegisterSchema, vault: Vault, end: int) -> _Prepared:
+    """Blind, fingerprint and seal; rows of one subject within the batch become one, a duplicate or a conflict."""
+    sensitive = register.sensitive
+    dumps, fingerprint, seal = orjson.dumps, vault.fingerprint, vault.seal
+    sorted_keys = orjson.OPT_SORT_KEYS
+    staged: list[StagedRow] = []
+    known: dict[bytes, bytes] = {}
+    raw_by_row: dict[int, bytes] = {}
+    bad = checked.bad
+    duplicates = 0
+    for origin, record, raw in zip(checked.origins, checked.records, checked.raw, strict=True):
+        subject = _subject(register, record, vault)
+        content = dumps({k: v for k, v in record.items() if k not in sensitive}, option=sorted_keys)
+        secret = dumps({k: v for k, v in record.items() if k in sensitive}, option=sorted_keys)
+        mark = fingerprint(content + b"\0" + secret)
+        earlier = known.get(subject)
+        if earlier is None:
+            known[subject] = mark
+            sealed = seal(secret, place(register.table, subject)) if len(secret) > 2 else None
+            staged.append(StagedRow(subject, content.decode(), sealed, mark, origin))
+            raw_by_row[origin] = raw
+        elif earlier == mark:
+            duplicates += 1
+        else:
+            bad.append(BadRow(origin, None, "conflict-within-source", raw))
+    # In the order of the index, the merge touches each page of it once.
+    staged.sort(key=_by_subject)
+    return _Prepared(staged, raw_by_row, bad, checked.findings, duplicates, end)
+
+
+def _by_subject(row: StagedRow) -> bytes:
+    return row.subject
+
+
+def _subject(register: RegisterSchema, record: dict[str, Any], vault: Vault) -> bytes:
+    for kind, fields in register.keys:
+        values = [record.get(name) for name in fields]
+        if None not in values:
+            return vault.blind_index(kind, "\0".join(map(str, values)))
+    raise AssertionError("the schema lets no record without a key through")
+
+
+def _sum(total: Report, part: Report, progress: Callable[[int], None] | None) -> Report:
+    if progress is not None:
+        progress(part.read)
+    return replace(
+        total,
+        read=total.read + part.read,
+        inserted=total.inserted + part.inserted,
+        changed=total.changed + part.changed,
+        unchanged=total.unchanged + part.unchanged,
+        quarantined=total.quarantined + part.quarantined,
+        reasons=dict(Counter(total.reasons) + Counter(part.reasons)),
+        findings=dict(Counter(total.findings) + Counter(part.findings)),
+    )
+
+
+def _digest(path: Path) -> str:
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

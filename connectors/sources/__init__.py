@@ -1,0 +1,1 @@
+"""Sources: each yields batches of raw rows with their origin."""

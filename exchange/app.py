@@ -1,0 +1,30 @@
+"""The exchange as an ASGI application."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+import exchange.audit.routes
+import exchange.catalog.routes
+import exchange.grants.routes
+import exchange.queries.routes
+from exchange.ports import Exchange
+from exchange.problems import EXCHANGE_PROBLEMS
+from foundation.database import UNAVAILABLE
+from foundation.identity.guard import Guard
+from foundation.problems import install
+
+AUDIENCE = "urn:zhengtong:exchange"
+
+
+def create_app(ports: Exchange, guard: Guard) -> FastAPI:
+    """Return the application; its ports stay owned, and are closed, by the caller."""
+    app = FastAPI(title="证通 数据共享交换 · Zhengtong exchange", version="1", redirect_slashes=False)
+    app.state.exchange = ports
+    app.state.guard = guard
+    app.include_router(exchange.catalog.routes.router)
+    app.include_router(exchange.grants.routes.router)
+    app.include_router(exchange.queries.routes.router)
+    app.include_router(exchange.audit.routes.router)
+    install(app, EXCHANGE_PROBLEMS, UNAVAILABLE)
+    return app

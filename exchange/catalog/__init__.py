@@ -1,0 +1,1 @@
+"""Data resources that can be asked about."""

@@ -1,0 +1,18 @@
+"""The exchange's row of the one table that turns error codes into HTTP (RFC 9457)."""
+
+from __future__ import annotations
+
+from foundation.language import _
+from foundation.problems import ProblemKind, ProblemTable
+
+EXCHANGE_PROBLEMS: ProblemTable = {
+    "resource-unknown": ProblemKind(404, _("No such data resource")),
+    "field-unknown": ProblemKind(422, _("The data resource has no such field")),
+    "not-granted": ProblemKind(403, _("Not granted")),
+    "field-not-granted": ProblemKind(403, _("The grant does not cover this field")),
+    "matter-not-granted": ProblemKind(403, _("The grant does not cover this matter")),
+    "grant-not-in-force": ProblemKind(403, _("The grant is not in force")),
+    "subject-malformed": ProblemKind(422, _("The identifier of the subject is not valid")),
+    "claim-malformed": ProblemKind(422, _("A claim cannot be compared")),
+    "receipt-not-included": ProblemKind(409, _("The record is not in the log yet")),
+}

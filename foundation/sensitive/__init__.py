@@ -1,0 +1,16 @@
+"""Sensitive fields at rest: sealed with AES-256-GCM, looked up by a keyed blind index."""
+
+from foundation.sensitive.fields import Split, sensitive_fields
+from foundation.sensitive.keyring import Keyring, KeyringError, open_keyring, rotate_data_key
+from foundation.sensitive.seal import SealBroken, Vault
+
+__all__ = [
+    "Keyring",
+    "KeyringError",
+    "SealBroken",
+    "Split",
+    "Vault",
+    "open_keyring",
+    "rotate_data_key",
+    "sensitive_fields",
+]

@@ -1,0 +1,161 @@
+"""The one settings object. It is read once, at start, and passed in; nothing else reads the environment."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import secrets
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
+MASTER_KEY_BYTES = 32
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the message names the setting and what is wrong with it."""
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set, by environment variables `ZHENGTONG_<NAME>` or by keyword.
+
+    Times are seconds, sizes are bytes. Secrets are `SecretStr`: they never show in `repr` or in `masked()`.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="ZHENGTONG_", extra="forbid", frozen=True)
+
+    home: Path = Field(default=Path("var"), description="Folder that holds all data of the embedded default")
+    database_url: SecretStr | None = Field(
+        default=None, description="Any PostgreSQL 15+; none: the embedded one"
+    )
+    master_key: SecretStr | None = Field(
+        default=None, description="32 bytes in base64 that wrap every other key; none: a file under home"
+    )
+
+    listen_host: str = "127.0.0.1"
+    listen_port: int = Field(default=8800, ge=0, le=65535)
+    public_url: str | None = Field(default=None, description="Address by which others reach this service")
+    maximum_body_bytes: int = Field(default=1 << 20, ge=1024)
+
+    object_store: Literal["files", "s3"] = "files"
+    s3_endpoint: str | None = None
+    s3_bucket: str = "zhengtong"
+    s3_access_key: SecretStr | None = None
+    s3_secret_key: SecretStr | None = None
+    s3_secure: bool = True
+
+    access_token_seconds: int = Field(default=600, ge=30, le=3600)
+    presentation_seconds: int = Field(default=60, ge=5, le=600)
+    ledger_origin: str = "zhengtong.example/ledger"
+    sequence_interval_seconds: float = Field(default=0.5, gt=0, le=60)
+
+    people_issuer: str | None = Field(default=None, description="OpenID Connect issuer that people come from")
+    people_audience: str = "zhengtong"
+    people_citizen_id_claim: str = "citizen_id"
+    development_issuer: bool = Field(
+        default=False, description="Serve a local issuer that lets anyone be anybody: loopback only"
+    )
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgresql_only(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and urlsplit(value.get_secret_value()).scheme not in {"postgresql", "postgres"}:
+            raise ValueError("must be a postgresql:// address; no other database is supported")
+        return value
+
+    @field_validator("master_key")
+    @classmethod
+    def _thirty_two_bytes(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            _decode_master_key(value.get_secret_value())
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Settings:
+        if self.development_issuer and self.listen_host not in LOOPBACK_HOSTS:
+            raise ValueError(
+                "development_issuer lets anyone be anybody and therefore refuses to run while "
+                f"listen_host is {self.listen_host!r}; listen on 127.0.0.1 or configure people_issuer"
+            )
+        if self.development_issuer and self.people_issuer is not None:
+            raise ValueError("people_issuer and development_issuer exclude each other")
+        if self.object_store == "s3" and not (self.s3_endpoint and self.s3_access_key and self.s3_secret_key):
+            raise ValueError("object_store=s3 needs s3_endpoint, s3_access_key and s3_secret_key")
+        return self
+
+    @property
+    def base_url(self) -> str:
+        """Address of this service without a trailing slash."""
+        return (self.public_url or f"http://{self.listen_host}:{self.listen_port}").rstrip("/")
+
+    @property
+    def keys_folder(self) -> Path:
+        """Signing keys and data keys, each encrypted under the master key."""
+        return self.home / "keys"
+
+    @property
+    def ledger_folder(self) -> Path:
+        """Published tiles and checkpoint of the transparency log."""
+        return self.home / "ledger"
+
+    @property
+    def objects_folder(self) -> Path:
+        """Objects of the store kind `files`."""
+        return self.home / "objects"
+
+    @property
+    def logs_folder(self) -> Path:
+        """JSON lines of the service."""
+        return self.home / "logs"
+
+    def masked(self) -> dict[str, object]:
+        """All settings as JSON values, secrets as `**********`; an unset secret is null."""
+        return self.model_dump(mode="json")
+
+
+def load_master_key(settings: Settings) -> bytes:
+    """Return the 32-byte master key: the setting, or the file under home, made at the first start.
+
+    Raises:
+        SettingsError: the file holds something else than 32 bytes in base64.
+    """
+    if settings.master_key is not None:
+        return _decode_master_key(settings.master_key.get_secret_value())
+    path = settings.home / "secrets" / "master.key"
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path.exists():
+        fresh = base64.b64encode(secrets.token_bytes(MASTER_KEY_BYTES))
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(fresh)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            # A link, not a rename: of two first starts at once exactly one wins, and both then read it.
+            os.link(temporary, path)
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink()
+    try:
+        return _decode_master_key(path.read_text(encoding="ascii"))
+    except ValueError as error:
+        raise SettingsError(f"master key file {path}: {error}") from error
+
+
+def _decode_master_key(text: str) -> bytes:
+    try:
+        key = base64.b64decode(text.strip(), validate=True)
+    except (binascii.Error, UnicodeError) as error:
+        raise ValueError("must be 32 bytes in base64") from error
+    if len(key) != MASTER_KEY_BYTES:
+        raise ValueError(f"must be 32 bytes in base64, not {len(key)}")
+    return key

@@ -1,0 +1,47 @@
+"""Signatures: three algorithms, keys and their rotation, an internal root certificate, compact JWS, canonical JSON.
+
+Nothing here knows of a database or of HTTP, so that a verifier can use it alone.
+"""
+
+from foundation.signing.algorithms import (
+    Algorithm,
+    BadJwk,
+    BadSignature,
+    PublicKey,
+    Signer,
+    generate_key,
+    load_signer,
+    new_signer,
+)
+from foundation.signing.base64url import decode_base64url, encode_base64url
+from foundation.signing.canonical import canonical_json
+from foundation.signing.certificates import CertificateAuthority, CertificateUnavailable
+from foundation.signing.jws import BadJws, Verified, sign_compact, verify_compact
+from foundation.signing.keys import CA_PURPOSE, KeyRecord, KeyState, KeyStateError
+from foundation.signing.keystore import KeyStore, KeyStoreError
+
+__all__ = [
+    "CA_PURPOSE",
+    "Algorithm",
+    "BadJwk",
+    "BadJws",
+    "BadSignature",
+    "CertificateAuthority",
+    "CertificateUnavailable",
+    "KeyRecord",
+    "KeyState",
+    "KeyStateError",
+    "KeyStore",
+    "KeyStoreError",
+    "PublicKey",
+    "Signer",
+    "Verified",
+    "canonical_json",
+    "decode_base64url",
+    "encode_base64url",
+    "generate_key",
+    "load_signer",
+    "new_signer",
+    "sign_compact",
+    "verify_compact",
+]

@@ -1,0 +1,192 @@
+"""Structured logs (JSON lines with request ids), Prometheus metrics, and the limits at the door."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import time
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from logging.handlers import WatchedFileHandler
+from pathlib import Path
+from typing import Any
+
+import orjson
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from foundation.identifiers import mask_citizen_ids
+from foundation.problems import GENERAL_PROBLEMS, problem_response
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+METRICS = CollectorRegistry()
+REQUESTS = Counter(
+    "zhengtong_http_requests_total", "HTTP requests", ["method", "route", "status"], registry=METRICS
+)
+SECONDS = Histogram(
+    "zhengtong_http_request_seconds",
+    "Time to answer",
+    ["route"],
+    registry=METRICS,
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
+)
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+access_logger = logging.getLogger("zhengtong.access")
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object per line: time (UTC), level, logger, message, request id, and the extras.
+
+    What looks like a citizen ID is masked in the finished line: a net under the rule not to log one.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        known = request_id.get()
+        if known is not None:
+            line["request_id"] = known
+        line.update({name: value for name, value in vars(record).items() if name not in _STANDARD})
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        text = orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        return mask_citizen_ids(text)
+
+
+def configure_logging(level: str, folder: Path | None = None) -> None:
+    """Send all logs as JSON lines to `folder/zhengtong.jsonl`, or to standard error where no folder is given.
+
+    The file may be moved away at any time by a log rotation; it is opened anew.
+    """
+    handler: logging.Handler
+    if folder is None:
+        handler = logging.StreamHandler()
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        handler = WatchedFileHandler(folder / "zhengtong.jsonl", encoding="utf-8")
+    handler.setFormatter(JsonLines())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).handlers[:] = []
+        logging.getLogger(name).propagate = name != "uvicorn.access"
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel("WARNING")
+
+
+class Door:
+    """Outermost ASGI layer: request id, size limit of bodies, metrics and one access line per request.
+
+    A body beyond the limit is refused by its Content-Length before it is read, or while it is read where
+    none was given. Paths never carry personal data here, and queries are not logged.
+    """
+
+    def __init__(self, app: ASGIApp, maximum_body_bytes: int) -> None:
+        self.app = app
+        self.maximum_body_bytes = maximum_body_bytes
+        self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        given = _header(scope, b"x-request-id")
+        known = given if given and len(given) <= 64 and given.isascii() and given.isalnum() else _new_id()
+        token = request_id.set(known)
+        scope.setdefault("state", {})["request_id"] = known
+        status = 500
+
+        async def send_on(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", known.encode())]
+            await send(message)
+
+        try:
+            length = _header(scope, b"content-length")
+            if length is not None and length.isdigit() and int(length) > self.maximum_body_bytes:
+                code = "body-too-large"
+                refusal = problem_response(code, GENERAL_PROBLEMS[code], request_id=known)
+                refusal.headers["connection"] = "close"
+                await refusal(scope, receive, send_on)
+            elif length is not None:
+                await self.app(scope, receive, send_on)
+            else:
+                await self._with_counted_body(scope, receive, send_on, known)
+        finally:
+            request_id.reset(token)
+            self._count(scope, status, time.perf_counter() - started, known)
+
+    async def _with_counted_body(self, scope: Scope, receive: Receive, send: Send, known: str) -> None:
+        size = 0
+        refused = False
+
+        async def counted() -> Message:
+            nonlocal size, refused
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > self.maximum_body_bytes and not refused:
+                refused = True
+                code = "body-too-large"
+                await problem_response(code, GENERAL_PROBLEMS[code], request_id=known)(scope, receive, send)
+                # The application sees a client that went away, and stops.
+                return {"type": "http.disconnect"}
+            return message
+
+        async def send_unless_refused(message: Message) -> None:
+            if not refused:
+                await send(message)
+
+        await self.app(scope, counted, send_unless_refused)
+
+    def _count(self, scope: Scope, status: int, seconds: float, known: str) -> None:
+        route = scope.get("route")
+        path = scope.get("root_path", "") + getattr(route, "path", "") if route is not None else "unknown"
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        key = (method, path, status)
+        children = self._children.get(key)
+        if children is None:
+            children = (REQUESTS.labels(method, path, str(status)), SECONDS.labels(path))
+            self._children[key] = children
+        children[0].inc()
+        children[1].observe(seconds)
+        if access_logger.isEnabledFor(logging.INFO):
+            access_logger.info(
+                "request",
+                extra={
+                    "method": method,
+                    "route": path,
+                    "status": status,
+                    "milliseconds": round(seconds * 1000, 2),
+                    "request_id": known,
+                },
+            )
+
+
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+_PREFIX = secrets.token_hex(4)
+_counter = 0
+
+
+def _new_id() -> str:
+    global _counter
+    _counter += 1
+    return f"{_PREFIX}{os.getpid():x}x{_counter:x}"
+
+
+def _header(scope: Scope, name: bytes) -> str | None:
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value).decode("latin-1")
+    return None

@@ -1,0 +1,39 @@
+"""Text that comes from outside: no control characters, no NUL, bounded, and no citizen ID in a free field."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Annotated
+
+from pydantic import AfterValidator, StringConstraints
+
+from foundation.identifiers import contains_citizen_id
+
+
+def is_clean(text: str) -> bool:
+    """True without control characters, surrogates and unassigned code points (line breaks count as control)."""
+    if text.isascii():
+        return text.isprintable()
+    return not any(unicodedata.category(c) in {"Cc", "Cs", "Cn"} for c in text)
+
+
+def _clean(text: str) -> str:
+    if not is_clean(text):
+        raise ValueError("control characters are not allowed")
+    return text
+
+
+def _without_citizen_id(text: str) -> str:
+    if contains_citizen_id(text):
+        raise ValueError("a citizen ID does not belong into this field")
+    return text
+
+
+CleanText = Annotated[str, StringConstraints(min_length=1, max_length=300), AfterValidator(_clean)]
+"""1 to 300 characters, none of them a control character."""
+
+FreeText = Annotated[CleanText, AfterValidator(_without_citizen_id)]
+"""Clean text that is stored and shown, such as a case number: refuses to carry a citizen ID."""
+
+Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$")]
+"""An identifier of ours: resource, matter, client."""

@@ -1,0 +1,35 @@
+"""The licence registry as an ASGI application."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+import license_registry.audit.routes
+import license_registry.catalog.routes
+import license_registry.issuing.routes
+import license_registry.lifecycle.routes
+import license_registry.presenting.routes
+from foundation.database import UNAVAILABLE
+from foundation.identity.guard import Guard
+from foundation.problems import install
+from license_registry.ports import Registry
+from license_registry.problems import REGISTRY_PROBLEMS
+
+AUDIENCE = "urn:zhengtong:license-registry"
+
+
+def create_app(ports: Registry, guard: Guard) -> FastAPI:
+    """Return the application; its ports stay owned, and are closed, by the caller."""
+    app = FastAPI(title="证通 电子证照库 · Zhengtong licence registry", version="1", redirect_slashes=False)
+    app.state.registry = ports
+    app.state.guard = guard
+    for room in (
+        license_registry.catalog.routes,
+        license_registry.issuing.routes,
+        license_registry.lifecycle.routes,
+        license_registry.presenting.routes,
+        license_registry.audit.routes,
+    ):
+        app.include_router(room.router)
+    install(app, REGISTRY_PROBLEMS, UNAVAILABLE)
+    return app

@@ -1,0 +1,1 @@
+"""What happened to licences, for auditors: salted records in the log."""

@@ -1,0 +1,1 @@
+"""Licence types: data in `schemas/licence_types`."""

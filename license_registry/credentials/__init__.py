@@ -1,0 +1,1 @@
+"""Credentials: SD-JWT VC and status list tokens."""

@@ -1,0 +1,1 @@
+"""States, operations and status lists."""

@@ -1,0 +1,1 @@
+"""Presenting a licence by code, and verifying what was presented."""

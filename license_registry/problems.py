@@ -1,0 +1,24 @@
+"""The registry's row of the one table that turns error codes into HTTP (RFC 9457)."""
+
+from __future__ import annotations
+
+from foundation.language import _
+from foundation.problems import ProblemKind, ProblemTable
+
+REGISTRY_PROBLEMS: ProblemTable = {
+    "licence-type-unknown": ProblemKind(404, _("No such licence type")),
+    "licence-fields-invalid": ProblemKind(422, _("The fields do not fit the licence type")),
+    "holder-invalid": ProblemKind(422, _("Holder or presenter are not named validly")),
+    "validity-invalid": ProblemKind(422, _("The dates of validity contradict each other")),
+    "licence-in-force": ProblemKind(409, _("A licence of this number is in force")),
+    "issuer-mismatch": ProblemKind(403, _("Another authority issued this licence")),
+    "operation-not-allowed": ProblemKind(409, _("The state of the licence does not allow this")),
+    "credential-invalid": ProblemKind(422, _("The credential does not hold")),
+    "status-list-invalid": ProblemKind(422, _("The status list does not hold")),
+    "code-used": ProblemKind(409, _("The code was used before")),
+    "code-expired": ProblemKind(410, _("The code has expired")),
+    "store-full": ProblemKind(507, _("The object store is full")),
+    "store-unavailable": ProblemKind(503, _("The object store cannot be reached"), {"Retry-After": "5"}),
+    "object-missing": ProblemKind(500, _("The stored licence is missing")),
+    "object-altered": ProblemKind(500, _("The stored licence was altered")),
+}

@@ -1,0 +1,1 @@
+"""Where licences are kept: a folder, or any S3 server."""

@@ -1,0 +1,306 @@
+"""SQL of licences, presentations and events (schema `license_registry`)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Date, ForeignKey, Index, MetaData, Sequence, Table, Text, text
+from sqlalchemy.dialects.postgresql import BYTEA, TIMESTAMP, UUID
+
+from foundation.signing import encode_base64url
+from license_registry.lifecycle.states import State
+
+metadata = MetaData(schema="license_registry")
+
+serial = Sequence("serial", metadata=metadata)
+status_index = Sequence("status_index", metadata=metadata, minvalue=0)
+
+licence = Table(
+    "licence",
+    metadata,
+    Column("identifier", Text, primary_key=True),
+    Column("type_code", Text, nullable=False),
+    Column("number", Text, nullable=False),
+    Column("issuer", Text, nullable=False),
+    Column("holder", BYTEA, nullable=False),
+    Column("presenter", BYTEA),
+    Column("state", Text, nullable=False),
+    Column("state_reason", Text),
+    Column("state_since", TIMESTAMP(timezone=True), nullable=False),
+    Column("valid_from", Date, nullable=False),
+    Column("valid_until", Date),
+    Column("issued_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("status_index", BigInteger, nullable=False, unique=True),
+    Column("object_key", Text, nullable=False),
+    Column("object_sha256", BYTEA, nullable=False),
+    Column("request_digest", BYTEA, nullable=False),
+    Column("sealed", BYTEA, nullable=False),
+)
+Index(
+    "licence_in_force",
+    licence.c.type_code,
+    licence.c.number,
+    unique=True,
+    postgresql_where=text("state IN ('01', '02')"),
+)
+Index("licence_holder", licence.c.holder)
+Index("licence_presenter", licence.c.presenter)
+
+presentation = Table(
+    "presentation",
+    metadata,
+    Column("code_digest", BYTEA, primary_key=True),
+    Column("identifier", Text, ForeignKey(licence.c.identifier), nullable=False),
+    Column("presenter", BYTEA, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("matter", Text, nullable=False),
+    Column("sealed", BYTEA, nullable=False),
+    Column("expires_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("used_at", TIMESTAMP(timezone=True)),
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("identifier", Text),
+    Column("kind", Text, nullable=False),
+    Column("recorded_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("entry", BYTEA, nullable=False),
+    Column("salt", BYTEA),
+    Column("content", BYTEA),
+    Index("event_identifier", "identifier", "recorded_at"),
+)
+
+_COLUMNS = (
+    "identifier, type_code, number, issuer, holder, presenter, state, state_reason, state_since, valid_from,"
+    " valid_until, issued_at, status_index, object_key, object_sha256, request_digest, sealed"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Licence:
+    """A licence as the registry keeps it; fields of its holder only sealed, or as blind indexes."""
+
+    identifier: str
+    type_code: str
+    number: str
+    issuer: str
+    holder: bytes
+    presenter: bytes | None
+    state: State
+    state_reason: str | None
+    state_since: datetime
+    valid_from: date
+    valid_until: date | None
+    issued_at: datetime
+    status_index: int
+    object_key: str
+    object_sha256: bytes
+    request_digest: bytes
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a licence, ready for the log."""
+
+    id: uuid.UUID
+    identifier: str | None
+    kind: str
+    recorded_at: datetime
+    entry: bytes
+    salt: bytes
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Presentation:
+    """A presentation by code: what is shown stands sealed until the code is used."""
+
+    code_digest: bytes
+    identifier: str
+    presenter: bytes
+    purpose: str
+    matter: str
+    sealed: bytes
+    expires_at: datetime
+    used_at: datetime | None
+
+
+async def draw_numbers(connection: Any) -> tuple[int, int]:
+    """Return a fresh serial and a fresh index in the status lists. Numbers of failed issues stay unused."""
+    row = await connection.fetchrow(
+        "SELECT nextval('license_registry.serial'), nextval('license_registry.status_index')"
+    )
+    return row[0], row[1]
+
+
+async def add(connection: Any, new: Licence, happened: Event) -> None:
+    """Store a licence and its event together. Raises asyncpg.UniqueViolationError if its number is in force."""
+    async with connection.transaction():
+        await connection.execute(
+            f"INSERT INTO license_registry.licence ({_COLUMNS}) VALUES"  # noqa: S608 -- constant column names
+            " ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+            new.identifier,
+            new.type_code,
+            new.number,
+            new.issuer,
+            new.holder,
+            new.presenter,
+            new.state.value,
+            new.state_reason,
+            new.state_since,
+            new.valid_from,
+            new.valid_until,
+            new.issued_at,
+            new.status_index,
+            new.object_key,
+            new.object_sha256,
+            new.request_digest,
+            new.sealed,
+        )
+        await add_event(connection, happened)
+
+
+async def add_event(connection: Any, happened: Event) -> None:
+    """Store an event and promise it to the log, in one statement."""
+    await connection.execute(
+        "WITH promised AS (INSERT INTO ledger.pending (entry) VALUES ($5))"
+        " INSERT INTO license_registry.event (id, identifier, kind, recorded_at, entry, salt, content)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        happened.id,
+        happened.identifier,
+        happened.kind,
+        happened.recorded_at,
+        happened.entry,
+        happened.salt,
+        happened.content,
+    )
+
+
+async def find(connection: Any, identifier: str, *, for_change: bool = False) -> Licence | None:
+    """Return a licence by its identifier, locked until the transaction ends if it is to change."""
+    return _licence(
+        await connection.fetchrow(
+            f"SELECT {_COLUMNS} FROM license_registry.licence WHERE identifier = $1"  # noqa: S608
+            + (" FOR UPDATE" if for_change else ""),
+            identifier,
+        )
+    )
+
+
+async def find_in_force(connection: Any, type_code: str, number: str) -> Licence | None:
+    """Return the licence of this type and number that is valid or suspended."""
+    return _licence(
+        await connection.fetchrow(
+            f"SELECT {_COLUMNS} FROM license_registry.licence"  # noqa: S608
+            " WHERE type_code = $1 AND number = $2 AND state IN ('01', '02')",
+            type_code,
+            number,
+        )
+    )
+
+
+async def of_presenter(connection: Any, presenter: bytes) -> list[Licence]:
+    """Return all licences that a person may present, newest first."""
+    rows = await connection.fetch(
+        f"SELECT {_COLUMNS} FROM license_registry.licence"  # noqa: S608
+        " WHERE presenter = $1 ORDER BY issued_at DESC LIMIT 1000",
+        presenter,
+    )
+    return [found for row in rows if (found := _licence(row)) is not None]
+
+
+async def set_state(connection: Any, identifier: str, state: State, reason: str, now: datetime) -> None:
+    """Change the state of a licence; within the transaction that also writes its event."""
+    await connection.execute(
+        "UPDATE license_registry.licence SET state = $2, state_reason = $3, state_since = $4"
+        " WHERE identifier = $1",
+        identifier,
+        state.value,
+        reason,
+        now,
+    )
+
+
+async def states_not_valid(connection: Any, first: int, beyond: int) -> list[tuple[int, str]]:
+    """Return (index, state) of licences in a range of the status lists whose state is not `01`."""
+    rows = await connection.fetch(
+        "SELECT status_index, state FROM license_registry.licence"
+        " WHERE status_index >= $1 AND status_index < $2 AND state <> '01'",
+        first,
+        beyond,
+    )
+    return [(row["status_index"], row["state"]) for row in rows]
+
+
+async def highest_status_index(connection: Any) -> int | None:
+    """Return the highest index given out, None before the first licence."""
+    found: int | None = await connection.fetchval("SELECT max(status_index) FROM license_registry.licence")
+    return found
+
+
+async def add_presentation(connection: Any, new: Presentation, happened: Event) -> None:
+    """Store a presentation and its event together."""
+    async with connection.transaction():
+        await connection.execute(
+            "INSERT INTO license_registry.presentation"
+            " (code_digest, identifier, presenter, purpose, matter, sealed, expires_at)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            new.code_digest,
+            new.identifier,
+            new.presenter,
+            new.purpose,
+            new.matter,
+            new.sealed,
+            new.expires_at,
+        )
+        await add_event(connection, happened)
+
+
+async def take_presentation(connection: Any, code_digest: bytes, now: datetime) -> Presentation | None:
+    """Use a presentation: only the first caller, before it expires, gets it."""
+    row = await connection.fetchrow(
+        "UPDATE license_registry.presentation SET used_at = $2"
+        " WHERE code_digest = $1 AND used_at IS NULL AND expires_at > $2 RETURNING *",
+        code_digest,
+        now,
+    )
+    return None if row is None else Presentation(**row)
+
+
+async def find_presentation(connection: Any, code_digest: bytes) -> Presentation | None:
+    """Return a presentation without using it."""
+    row = await connection.fetchrow(
+        "SELECT * FROM license_registry.presentation WHERE code_digest = $1", code_digest
+    )
+    return None if row is None else Presentation(**row)
+
+
+async def export_events(pool: Any) -> AsyncIterator[bytes]:
+    """Yield all sequenced events as JSON lines for the log verifier, in the order of the tree."""
+    statement = (
+        "SELECT v.id, v.salt, v.content, e.leaf_index FROM license_registry.event v"
+        " JOIN ledger.entry e ON e.entry = v.entry ORDER BY e.leaf_index"
+    )
+    async with pool.acquire() as connection, connection.transaction(readonly=True):
+        async for row in connection.cursor(statement, prefetch=500):
+            erased = row["content"] is None
+            salt = b"null" if erased else b'"%s"' % encode_base64url(row["salt"]).encode()
+            yield b'{"leaf_index":%d,"record_id":"%s","salt":%s,"record":%s}\n' % (
+                row["leaf_index"],
+                str(row["id"]).encode(),
+                salt,
+                b"null" if erased else row["content"],
+            )
+
+
+def _licence(row: Any) -> Licence | None:
+    if row is None:
+        return None
+    return Licence(**{**row, "state": State(row["state"])})

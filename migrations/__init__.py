@@ -1,0 +1,1 @@
+"""Alembic migrations of the schemas `exchange`, `license_registry`, `identity` and `ledger`."""

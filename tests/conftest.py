@@ -1,0 +1,211 @@
+"""Fixtures for all rooms: a real PostgreSQL for the whole run, a fresh migrated database for each test that asks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+import uvicorn
+from sqlalchemy import make_url
+
+from demonstration.parties import System, sign_in
+from foundation import database
+from foundation.identity.clients import Client
+from foundation.identity.principals import Role
+from foundation.identity.tables import put_client
+from foundation.sensitive import Vault
+from foundation.settings import Settings
+from zhengtong.app import create_app
+from zhengtong.house import open_vault
+
+SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+
+MARKET = "11990100MB2A00001X"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what is marked `thorough` unless all was asked for."""
+    if os.environ.get("ZHENGTONG_TEST_ALL") == "1":
+        return
+    skip = pytest.mark.skip(reason="thorough: runs with ./test --all, as in CI")
+    for item in items:
+        if "thorough" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def server_address() -> Iterator[str]:
+    """Address of a PostgreSQL that lives as long as the test run: the wheel's, or that of ZHENGTONG_TEST_DATABASE."""
+    given = os.environ.get("ZHENGTONG_TEST_DATABASE")
+    if given:
+        yield given
+        return
+    # Not under pytest's temporary folder: PostgreSQL runs as another user there when we are root.
+    folder = Path(tempfile.mkdtemp(prefix="zhengtong-test-"))
+    with database.running_database(Settings(home=folder)) as address:
+        yield address
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def template(server_address: str) -> str:
+    """Name of a migrated database that the others are copied from."""
+    name = f"template_{uuid.uuid4().hex[:12]}"
+    _create(server_address, name, None)
+    database.migrate(_with_name(server_address, name))
+    return name
+
+
+@pytest.fixture
+def database_url(server_address: str, template: str) -> Iterator[str]:
+    """Address of a fresh, migrated database."""
+    with fresh_database(server_address, template) as address:
+        yield address
+
+
+@contextmanager
+def fresh_database(server_address: str, template: str) -> Iterator[str]:
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    _create(server_address, name, template)
+    try:
+        yield _with_name(server_address, name)
+    finally:
+        with psycopg.connect(server_address, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def _create(server_address: str, name: str, template: str | None) -> None:
+    with psycopg.connect(server_address, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"' + (f' TEMPLATE "{template}"' if template else ""))
+
+
+def _with_name(address: str, name: str) -> str:
+    return make_url(address).set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str) -> Settings:
+    """Settings of a house of its own."""
+    return Settings(home=tmp_path / "home", database_url=database_url, listen_port=free_port())
+
+
+@pytest.fixture
+def vault(settings: Settings) -> Vault:
+    return open_vault(settings, datetime.now(UTC))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(slots=True)
+class Service:
+    """A running house: real sockets, real database. `system(...)` registers a department's system and returns it."""
+
+    settings: Settings
+    address: str
+    http: httpx.Client
+    systems: dict[str, System] = field(default_factory=dict)
+
+    def system(self, client_id: str, *roles: Role, department: str = MARKET) -> System:
+        """Return a registered system, the same for the same id."""
+        if client_id not in self.systems:
+            system = System(client_id, client_id, department, frozenset(roles))
+            put(self.address, system.registration())
+            self.systems[client_id] = system
+        return self.systems[client_id]
+
+    def person(self, citizen_id: str, name: str = "测试人") -> dict[str, str]:
+        """Return the headers of a signed-in person."""
+        return {"Authorization": f"Bearer {sign_in(self.http, citizen_id, name)}"}
+
+    def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Look into the database."""
+        with psycopg.connect(self.address, autocommit=True) as connection:
+            cursor = connection.execute(statement, values)
+            return cursor.fetchall() if cursor.description else []
+
+
+def put(address: str, client: Client) -> None:
+    """Register a client, as the operator's command does."""
+
+    async def work() -> None:
+        engine = database.engine(address)
+        await put_client(engine, client, datetime.now(UTC))
+        await engine.dispose()
+
+    asyncio.run(work())
+
+
+@contextmanager
+def serving(settings: Settings, address: str) -> Iterator[Service]:
+    """Serve a house in a thread, on a real socket."""
+    config = uvicorn.Config(
+        create_app(settings, address),
+        host="127.0.0.1",
+        port=settings.listen_port,
+        log_config=None,
+        access_log=False,
+    )
+    server = uvicorn.Server(config)
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise RuntimeError("the service did not start")
+        time.sleep(0.02)
+    with httpx.Client(base_url=settings.base_url, timeout=30) as http:
+        yield Service(settings, address, http)
+    server.should_exit = True
+    thread.join(20)
+    assert not thread.is_alive(), "the service did not stop"
+
+
+@pytest.fixture(scope="module")
+def service(
+    server_address: str, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """A running house with the development issuer, one per test module."""
+    home = tmp_path_factory.mktemp("home")
+    with fresh_database(server_address, template) as address:
+        settings = Settings(
+            home=home,
+            database_url=address,
+            listen_port=free_port(),
+            development_issuer=True,
+            sequence_interval_seconds=0.05,
+        )
+        with serving(settings, address) as running:
+            yield running
+
+
+@pytest.fixture(scope="session")
+def shared() -> Callable[[str], Path]:
+    """Return the path of real data beside the project, or skip with the reason."""
+
+    def find(name: str) -> Path:
+        path = SHARED / name
+        if not path.exists():
+            pytest.skip(f"real data {name} is not beside the project")
+        return path
+
+    return find

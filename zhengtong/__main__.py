@@ -1,0 +1,5 @@
+"""`python -m zhengtong`."""
+
+from zhengtong.cli import main
+
+main()

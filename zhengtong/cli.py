@@ -1,0 +1,392 @@
+"""The command line `zhengtong`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+import psycopg
+import uvicorn
+from pydantic import ValidationError
+
+from connectors.mapping import load_mapping
+from connectors.pipeline import run
+from demonstration.story import Story
+from foundation import database
+from foundation.errors import DomainError
+from foundation.identifiers import check
+from foundation.identity.clients import Client
+from foundation.identity.principals import Role
+from foundation.identity.tables import put_client
+from foundation.language import _, both
+from foundation.ledger import (
+    CheckpointError,
+    DirectoryTiles,
+    HttpTiles,
+    LogProblem,
+    Record,
+    TileError,
+    TileReader,
+    VerifierKey,
+    read_records,
+    verify_log,
+)
+from foundation.sensitive import KeyringError
+from foundation.settings import Settings, SettingsError
+from foundation.signing import KeyStateError, KeyStoreError, PublicKey
+from foundation.telemetry import configure_logging
+from license_registry.presenting.offline import verify_file
+from zhengtong.app import create_app
+from zhengtong.house import VERIFIER_KEY_FILE, open_keys, open_vault
+
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="JSON 输出 · Report as JSON")
+
+
+class Refused(click.ClickException):
+    """One line on standard error, exit code 1."""
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"zhengtong: {self.format_message()}", err=True)
+
+
+def one_line(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn every error that is somebody's to mend into one line; anything else is a defect and shows itself."""
+
+    @wraps(command)
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        try:
+            return command(*arguments, **options)
+        except DomainError as error:
+            raise Refused(both(error.message, **error.values)) from error
+        except (database.DatabaseError, SettingsError, KeyringError, KeyStoreError, KeyStateError) as error:
+            raise Refused(str(error)) from error
+        except psycopg.OperationalError as error:
+            first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise Refused(both(_("the database cannot be reached: {reason}"), reason=first)) from error
+        except OSError as error:
+            raise Refused(f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")) from error
+
+    return wrapped
+
+
+@click.group(help="证通：数据共享交换与电子证照库 · Data-sharing exchange and e-licence registry")
+@click.option("--home", type=click.Path(path_type=Path, file_okay=False), help="数据目录 · Data folder")
+@click.pass_context
+def main(context: click.Context, home: Path | None) -> None:
+    """Read the settings, once."""
+    given: dict[str, Any] = {} if home is None else {"home": home}
+    try:
+        context.obj = Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise Refused(f"{place}: {first['msg'].removeprefix('Value error, ')}") from error
+
+
+@main.command(help="显示设置（隐去密钥）· Show the settings, secrets masked")
+@JSON_OPTION
+@click.pass_obj
+def config(settings: Settings, as_json: bool) -> None:
+    shown = settings.masked()
+    if as_json:
+        _print_json(shown)
+    else:
+        for name, value in shown.items():
+            click.echo(f"{name} = {value}")
+
+
+@main.command(help="建立或升级数据表 · Create or migrate the tables")
+@JSON_OPTION
+@click.pass_obj
+@one_line
+def migrate(settings: Settings, as_json: bool) -> None:
+    with database.running_database(settings) as address:
+        state = database.migrate(address)
+    if as_json:
+        _print_json({"version": state.found})
+    else:
+        click.echo(both(_("The tables are at version {version}"), version=state.found))
+
+
+@main.command(help="启动服务 · Serve")
+@click.option("--host", help="监听地址 · Address to listen on")
+@click.option("--port", type=int, help="端口 · Port")
+@click.pass_obj
+@one_line
+def serve(settings: Settings, host: str | None, port: int | None) -> None:
+    given = settings.model_dump()
+    if host is not None:
+        given["listen_host"] = host
+    if port is not None:
+        given["listen_port"] = port
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        raise Refused(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+    with database.running_database(settings) as address:
+        database.require_current_schema(address)
+        configure_logging(settings.log_level, settings.logs_folder)
+        click.echo(both(_("Serving at {address}"), address=settings.base_url))
+        uvicorn.run(
+            create_app(settings, address),
+            host=settings.listen_host,
+            port=settings.listen_port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+        )
+
+
+@main.command(help="接入一个数据源的文件 · Bring in a file of a source")
+@click.argument("source")
+@click.option("--file", "path", type=click.Path(path_type=Path), required=True)
+@JSON_OPTION
+@click.pass_obj
+@one_line
+def ingest(settings: Settings, source: str, path: Path, as_json: bool) -> None:
+    mapping = load_mapping(source)
+    with database.running_database(settings) as address:
+        database.require_current_schema(address)
+        vault = open_vault(settings, datetime.now(UTC))
+        report = run(mapping, path, database=address, vault=vault, progress=_progress(path))
+    if as_json:
+        _print_json(report.as_json())
+        return
+    for name in ("read", "inserted", "changed", "unchanged", "quarantined"):
+        click.echo(f"{both(_REPORT_NAMES[name]):<24} {getattr(report, name):>12,}")
+    for reason, count in sorted(report.reasons.items()):
+        click.echo(f"    {reason:<32} {count:>10,}")
+    for code, count in sorted(report.findings.items()):
+        click.echo(f"  ? {code:<32} {count:>10,}")
+    click.echo(f"{both(_('seconds')):<24} {report.seconds:>12,.2f}")
+
+
+_REPORT_NAMES = {
+    "read": _("read"),
+    "inserted": _("inserted"),
+    "changed": _("changed"),
+    "unchanged": _("unchanged"),
+    "quarantined": _("quarantined"),
+}
+
+
+@main.group(help="标识符 · Identifiers")
+def identifier() -> None:
+    """Hold the commands on identifiers."""
+
+
+@identifier.command("check", help="校验身份号码、信用代码、区划、证照标识 · Check an identifier; exit 0 or 1")
+@click.argument("value")
+@JSON_OPTION
+def identifier_check(value: str, as_json: bool) -> None:
+    found = check(value, datetime.now(UTC).year)
+    if as_json:
+        _print_json(
+            {
+                "kind": found.kind,
+                "valid": found.valid,
+                "value": found.masked,
+                "reasons": list(found.reasons),
+                "findings": list(found.findings),
+            }
+        )
+    else:
+        verdict = both(_("valid")) if found.valid else both(_("not valid"))
+        click.echo(
+            f"{found.kind} {found.masked}: {verdict} {' '.join(found.reasons + found.findings)}".rstrip()
+        )
+    sys.exit(0 if found.valid else 1)
+
+
+@main.command("verify-log", help="验证日志：树、检查点、记录 · Verify a log; exit 0 or 1")
+@click.argument("where")
+@click.option("--key", "key_text", help="日志公钥 · The log's verifier key `name+hash+key`, from elsewhere")
+@click.option(
+    "--records",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    help="审计导出 · Records exported for auditors, checked against their leaves",
+)
+@JSON_OPTION
+@one_line
+def verify_log_command(where: str, key_text: str | None, records: tuple[Path, ...], as_json: bool) -> None:
+    remote = where.startswith(("http://", "https://"))
+    reader: TileReader = HttpTiles(where) if remote else DirectoryTiles(Path(where))
+    try:
+        text = key_text if key_text is not None else reader.read(VERIFIER_KEY_FILE).decode("ascii").strip()
+        key = VerifierKey.parse(text)
+    except (TileError, CheckpointError, UnicodeDecodeError) as error:
+        raise Refused(both(_("no verifier key of the log: {reason}"), reason=error)) from error
+    report = verify_log(reader, key, _records(records) if records else None)
+    problems = [{k: v for k, v in asdict(p).items() if v is not None} for p in report.problems]
+    if as_json:
+        _print_json(
+            {
+                "origin": report.origin,
+                "size": report.size,
+                "root": report.root_hex,
+                "checkpoint": report.checkpoint_ok,
+                "key_from": "published beside the log" if key_text is None else "given",
+                "records_checked": report.records_checked,
+                "records_erased": report.records_erased,
+                "problems": problems,
+            }
+        )
+    else:
+        click.echo(f"{both(_('size'))} {report.size:,}  {both(_('root'))} {report.root_hex}")
+        click.echo(f"{both(_('checkpoint signature'))} {'✓' if report.checkpoint_ok else '✗'}")
+        click.echo(f"{both(_('records checked'))} {report.records_checked:,}")
+        for problem in problems:
+            place = " ".join(f"{k}={v}" for k, v in problem.items() if k not in {"code", "message"})
+            click.echo(f"✗ {problem['code']}: {problem['message']} {place}".rstrip())
+    sys.exit(0 if report.ok else 1)
+
+
+def _records(paths: tuple[Path, ...]) -> Iterator[Record | LogProblem]:
+    for path in paths:
+        with path.open("rb") as file:
+            yield from read_records(file)
+
+
+@main.command(help="验证证照文件 · Verify a licence file; exit 0 or 1")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--jwks", type=click.Path(path_type=Path, exists=True), help="公钥集 · Trusted keys (JWK Set)")
+@click.option(
+    "--status-list",
+    "status_list",
+    type=click.Path(path_type=Path, exists=True),
+    help="状态列表 · Status list token, for the state as of its date",
+)
+@JSON_OPTION
+@click.pass_obj
+@one_line
+def verify(
+    settings: Settings, path: Path, jwks: Path | None, status_list: Path | None, as_json: bool
+) -> None:
+    keys = _trusted(settings, jwks)
+    status = status_list.read_text(encoding="ascii").strip() if status_list is not None else None
+    found = verify_file(path, keys, status, datetime.now(UTC))
+    if as_json:
+        _print_json(
+            {
+                "result": int(found.result),
+                "valid": found.valid,
+                "checks": found.checks,
+                "fields": found.fields,
+                "problem": found.problem,
+            }
+        )
+    else:
+        for name, passed in found.checks.items():
+            click.echo(f"{ {True: '✓', False: '✗', None: '?'}[passed] } {name}")
+        for name, value in found.fields.items():
+            click.echo(f"  {name}: {value}")
+        if found.problem:
+            click.echo(f"✗ {found.problem}")
+    sys.exit(0 if found.valid else 1)
+
+
+def _trusted(settings: Settings, jwks: Path | None) -> dict[str, PublicKey]:
+    if jwks is None:
+        return dict(open_keys(settings, datetime.now(UTC)).verification_keys("credential"))
+    try:
+        keys = orjson.loads(jwks.read_bytes())["keys"]
+        return {str(key["kid"]): PublicKey.from_jwk(key) for key in keys}
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise Refused(both(_("{file} is not a JWK Set: {reason}"), file=jwks.name, reason=error)) from error
+
+
+@main.group(help="部门系统 · Department systems")
+def client() -> None:
+    """Hold the commands on clients."""
+
+
+@client.command("register", help="登记部门系统及其公钥 · Register a department's system and its public keys")
+@click.argument("client_id")
+@click.option("--name", required=True)
+@click.option("--department", required=True, help="统一社会信用代码 · USCC of the department")
+@click.option("--role", "roles", multiple=True, required=True, type=click.Choice([r.value for r in Role]))
+@click.option("--jwks", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=True)
+@click.pass_obj
+@one_line
+def register(
+    settings: Settings, client_id: str, name: str, department: str, roles: tuple[str, ...], jwks: Path
+) -> None:
+    try:
+        document = orjson.loads(jwks.read_bytes())
+        for key in document["keys"]:
+            PublicKey.from_jwk(key)
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise Refused(both(_("{file} is not a JWK Set: {reason}"), file=jwks.name, reason=error)) from error
+    new = Client(client_id, name, department, frozenset(Role(role) for role in roles), document)
+
+    async def put(address: str) -> None:
+        engine = database.engine(address)
+        await put_client(engine, new, datetime.now(UTC))
+        await engine.dispose()
+
+    with database.running_database(settings) as address:
+        database.require_current_schema(address)
+        asyncio.run(put(address))
+    click.echo(both(_("Registered {client}"), client=client_id))
+
+
+@main.group(help="密钥 · Signing keys")
+def keys() -> None:
+    """Hold the commands on keys."""
+
+
+@keys.command("rotate", help="轮换一种用途的密钥 · Rotate the key of a purpose")
+@click.argument("purpose")
+@click.pass_obj
+@one_line
+def rotate(settings: Settings, purpose: str) -> None:
+    record = open_keys(settings, datetime.now(UTC)).rotate(purpose, datetime.now(UTC))
+    click.echo(both(_("Active for {purpose} is now {kid}"), purpose=purpose, kid=record.kid))
+
+
+@main.command(help="演示主要流程 · Run the main job, told as it goes")
+@click.option("--people", default=20_000, show_default=True, help="示范市人口 · People of the fictional city")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="真实法人文件 · Real register file",
+)
+@click.option(
+    "--once", is_flag=True, help="讲完即止 · End after the transcript; exit 0 only if all came out as told"
+)
+@click.option("--port", type=int, default=8800, show_default=True)
+@JSON_OPTION
+@click.pass_obj
+@one_line
+def demo(settings: Settings, people: int, data: Path | None, once: bool, port: int, as_json: bool) -> None:
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    story = Story(settings, people=people, data=data, port=port, quiet=as_json)
+    sys.exit(story.tell(stay=not once, report=_print_json if as_json else None))
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def _progress(path: Path) -> Callable[[int], None] | None:
+    if not sys.stderr.isatty():
+        return None
+    done = 0
+
+    def tell(rows: int) -> None:
+        nonlocal done
+        done += rows
+        click.echo(f"\r{path.name}: {done:,}", nl=False, err=True)
+
+    return tell

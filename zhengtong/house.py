@@ -1,0 +1,170 @@
+"""Building the house: everything the applications work with, opened in order and closed in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import jwt
+
+import exchange.app
+import license_registry.app
+from exchange.audit.record import Recorder
+from exchange.catalog.resources import load_catalogue
+from exchange.ports import Exchange
+from exchange.queries.verify import PURPOSE as ANSWER_PURPOSE
+from foundation import database
+from foundation.identity import development_issuer
+from foundation.identity.guard import Guard
+from foundation.identity.people import PeopleVerifier
+from foundation.identity.routes import TOKEN_PURPOSE, AuthorisationServer
+from foundation.identity.tokens import TokenVerifier
+from foundation.ledger import DirectoryTiles, LogSigner
+from foundation.ledger.sequencer import run_forever
+from foundation.sensitive import Vault, open_keyring
+from foundation.settings import Settings, load_master_key
+from foundation.signing import Algorithm, CertificateAuthority, KeyStore, decode_base64url
+from license_registry.catalog.types import load_types
+from license_registry.lifecycle.status_lists import PURPOSE as CREDENTIAL_PURPOSE
+from license_registry.lifecycle.status_lists import StatusLists
+from license_registry.ports import Registry
+from license_registry.store.objects import open_store
+
+HOT_CONNECTIONS = 16
+LEDGER_PURPOSE = "ledger"
+VERIFIER_KEY_FILE = "log.vkey"
+
+PURPOSES = {
+    TOKEN_PURPOSE: Algorithm.ES256,
+    ANSWER_PURPOSE: Algorithm.ES256,
+    CREDENTIAL_PURPOSE: Algorithm.ES256,
+    LEDGER_PURPOSE: Algorithm.EDDSA,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """All that the process serves with."""
+
+    exchange: Exchange
+    registry: Registry
+    authorisation_server: AuthorisationServer
+    exchange_guard: Guard
+    registry_guard: Guard
+
+
+def open_keys(settings: Settings, now: datetime) -> KeyStore:
+    """Open the key store and make sure that every purpose has an active key."""
+    keys = KeyStore(settings.keys_folder / "signing", load_master_key(settings))
+    purposes = dict(PURPOSES)
+    if settings.development_issuer:
+        purposes[development_issuer.PURPOSE] = Algorithm.ES256
+    for purpose, algorithm in purposes.items():
+        keys.ensure_active(purpose, algorithm, now)
+    return keys
+
+
+def open_vault(settings: Settings, now: datetime) -> Vault:
+    """Open the vault for sensitive fields."""
+    return Vault(open_keyring(settings.keys_folder / "data", load_master_key(settings), now))
+
+
+def open_log_signer(settings: Settings, keys: KeyStore) -> LogSigner:
+    """Return what the log signs its heads with."""
+    signer = keys.signer(LEDGER_PURPOSE)
+    return LogSigner(settings.ledger_origin, decode_base64url(signer.public.to_jwk()["x"]), signer.sign)
+
+
+@contextlib.asynccontextmanager
+async def _task(work: Coroutine[Any, Any, Any]) -> AsyncIterator[None]:
+    """Run something beside, until the block ends."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+@contextlib.asynccontextmanager
+async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
+    """Open everything for serving, the log's sequencer included.
+
+    Args:
+        address: of the database, whose schema the caller has checked.
+    """
+    now = datetime.now(UTC)
+    keys = open_keys(settings, now)
+    vault = open_vault(settings, now)
+    certificates = CertificateAuthority(keys)
+    tiles = DirectoryTiles(settings.ledger_folder)
+    log_signer = open_log_signer(settings, keys)
+    settings.ledger_folder.mkdir(parents=True, exist_ok=True)
+    (settings.ledger_folder / VERIFIER_KEY_FILE).write_text(f"{log_signer.verifier_key}\n", encoding="ascii")
+    engine = database.engine(address)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(engine.dispose)
+        pool = await stack.enter_async_context(database.pool(address, HOT_CONNECTIONS))
+        http = await stack.enter_async_context(httpx.AsyncClient(timeout=5))
+        recorder = Recorder(pool)
+        await stack.enter_async_context(recorder.running())
+        await stack.enter_async_context(
+            _task(run_forever(pool, tiles, log_signer, interval=settings.sequence_interval_seconds))
+        )
+        audiences = (exchange.app.AUDIENCE, license_registry.app.AUDIENCE)
+        server = AuthorisationServer(
+            settings.base_url, audiences, engine, keys, certificates, settings.access_token_seconds
+        )
+        people = _people(settings, vault, http)
+        token_keys = _TokenKeys(keys)
+        issuer = f"{settings.base_url}/registry"
+        yield House(
+            exchange=Exchange(settings, pool, engine, vault, keys, recorder, load_catalogue(), tiles),
+            registry=Registry(
+                settings,
+                pool,
+                vault,
+                keys,
+                await asyncio.to_thread(open_store, settings),
+                load_types(),
+                StatusLists(pool, keys, issuer),
+            ),
+            authorisation_server=server,
+            exchange_guard=Guard(TokenVerifier(settings.base_url, audiences[0], token_keys), people),
+            registry_guard=Guard(TokenVerifier(settings.base_url, audiences[1], token_keys), people),
+        )
+
+
+def _people(settings: Settings, vault: Vault, http: httpx.AsyncClient) -> PeopleVerifier | None:
+    issuer = settings.people_issuer
+    if settings.development_issuer:
+        issuer = settings.base_url + development_issuer.PREFIX
+    if issuer is None:
+        return None
+    return PeopleVerifier(issuer, settings.people_audience, settings.people_citizen_id_claim, vault, http)
+
+
+class _TokenKeys:
+    """Public keys of access tokens as PyJWT takes them; the store is looked at again every few seconds."""
+
+    def __init__(self, keys: KeyStore) -> None:
+        self._store = keys
+        self._read = 0.0
+        self._keys: Mapping[str, jwt.PyJWK] = {}
+
+    def __call__(self) -> Mapping[str, jwt.PyJWK]:
+        if time.monotonic() - self._read > 5:
+            self._store.reload()
+            wanted = self._store.verification_keys(TOKEN_PURPOSE)
+            self._keys = {
+                key["kid"]: jwt.PyJWK(key) for key in self._store.jwks()["keys"] if key["kid"] in wanted
+            }
+            self._read = time.monotonic()
+        return self._keys
