@@ -370,7 +370,7 @@ def _record(content: Any) -> KeyRecord:
         retired_at=None if retired_at is None else _zoned(retired_at),
     )
     signs = record.state is not KeyState.NEXT
-    if not isinstance(record.purpose, str) or (record.activated_at is not None) is not signs:
+    if not isinstance(content["purpose"], str) or (record.activated_at is not None) is not signs:
         raise ValueError("state and times do not fit")
     if (record.retired_at is not None) is not (record.state is KeyState.RETIRED):
         raise ValueError("state and times do not fit")
