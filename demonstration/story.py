@@ -334,7 +334,7 @@ class Story:
         people = (
             p
             for p in city.people(self.plan)
-            if p.clean and p.marital_status == "married" and p.status == "resident"
+            if p.clean and p.marital_status == "已婚" and p.status == "正常"
         )
         person = next(people)
         matter, resource = "housing-fund-withdrawal", "persons-basic"
