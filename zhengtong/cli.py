@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -133,6 +134,8 @@ def serve(settings: Settings, host: str | None, port: int | None) -> None:
         settings = Settings(**given)
     except ValidationError as error:
         raise Refused(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+    # The server raises the signal that ended it once more; it must not end us before everything is closed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with database.running_database(settings) as address:
         database.require_current_schema(address)
         configure_logging(settings.log_level, settings.logs_folder)
