@@ -54,7 +54,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="zhengtong-benchmark-") as folder:
         Path(folder).chmod(0o755)
         home = Path(folder) / "home"
-        settings = Settings(home=home, listen_port=_free_port(), sequence_interval_seconds=1)
+        settings = Settings(home=home, listen_port=free_port(), sequence_interval_seconds=1)
         with database.running_database(settings) as address:
             floor_address = _another_database(address)
             asyncio.run(verification_floor.prepare(floor_address))
@@ -62,15 +62,22 @@ def main() -> int:
             plan = city.CityPlan(people=options.people, mess=city.Mess({}, {}, {}))
             path = home / "population.csv"
             city.write_population(plan, path)
-            run(load_mapping("population"), path, database=address, vault=open_vault(settings, datetime.now(UTC)))
-            floor_port = _free_port()
+            run(
+                load_mapping("population"),
+                path,
+                database=address,
+                vault=open_vault(settings, datetime.now(UTC)),
+            )
+            floor_port = free_port()
             ours = [sys.executable, "-m", "zhengtong", "--home", str(home), "serve"]
             floor = [sys.executable, "-m", "benchmarks.verification_floor", floor_address, str(floor_port)]
             with (
                 _serving([*ours, "--port", str(settings.listen_port)], settings.listen_port),
                 _serving(floor, floor_port),
             ):
-                return _compare(options, _questions(settings, address, plan), settings.listen_port, floor_port)
+                return _compare(
+                    options, _questions(settings, address, plan), settings.listen_port, floor_port
+                )
 
 
 def _compare(options: argparse.Namespace, questions: list[bytes], port: int, floor_port: int) -> int:
@@ -170,7 +177,8 @@ def _serving(command: list[str], port: int) -> Iterator[None]:
         process.wait(20)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

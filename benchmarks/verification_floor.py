@@ -1,6 +1,6 @@
 """The floor of a verification: bare ASGI, one point SELECT, one ES256 signature, one durable INSERT. One worker.
 
-    python -m benchmarks.verification_floor ADDRESS PORT
+python -m benchmarks.verification_floor ADDRESS PORT
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Floor:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await receive()
-            self.pool = await asyncpg.create_pool(self.address, min_size=16, max_size=16)
+            self.pool = await asyncpg.create_pool(self.address, min_size=16, max_size=16, reset=_nothing)
             await send({"type": "lifespan.startup.complete"})
             await receive()
             await self.pool.close()
@@ -54,15 +54,22 @@ class Floor:
         await send({"type": "http.response.body", "body": signature})
 
 
+async def _nothing(connection: Any) -> None:
+    pass  # or asyncpg would send a third statement with every request
+
+
 async def prepare(address: str) -> None:
     """Make the tables of the floor and fill them."""
     connection = await asyncpg.connect(address)
     await connection.execute(TABLES)
     await connection.copy_records_to_table(
-        "floor_row", records=[(subject(n), f'{{"content": "{os.urandom(100).hex()}"}}') for n in range(SUBJECTS)]
+        "floor_row",
+        records=[(subject(n), f'{{"content": "{os.urandom(100).hex()}"}}') for n in range(SUBJECTS)],
     )
     await connection.close()
 
 
 if __name__ == "__main__":
-    uvicorn.run(Floor(sys.argv[1]), host="127.0.0.1", port=int(sys.argv[2]), log_level="warning", access_log=False)
+    uvicorn.run(
+        Floor(sys.argv[1]), host="127.0.0.1", port=int(sys.argv[2]), log_level="warning", access_log=False
+    )

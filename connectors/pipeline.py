@@ -123,6 +123,14 @@ class _Writer:
     origin_digest: str
 
     def batch(self, prepared: _Prepared) -> Report:
+        try:
+            return self._batch(prepared)
+        except BaseException:
+            # The next batch waits already, and nothing behind a failed one may come in.
+            self.connection.close()
+            raise
+
+    def _batch(self, prepared: _Prepared) -> Report:
         now = datetime.now(UTC)
         source = self.mapping.source
         with self.connection.transaction():
@@ -136,7 +144,7 @@ class _Writer:
             ]
             if bad:
                 quarantine.put(self.connection, self.vault, source, self.run_id, bad, now)
-            left_out = frozenset(merged.conflicts)
+            left_out = frozenset(row.origin_row for row in bad)
             found = prepared.findings + compare(
                 self.connection, self.vault, self.mapping.compare, prepared.staged, self.register
             )

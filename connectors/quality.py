@@ -5,6 +5,8 @@ Working on columns, not rows, keeps the cost of one value near that of one call 
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +20,6 @@ from connectors.mapping import Column, SourceMapping
 from connectors.sources.raw import BadRow, RawBatch
 from exchange.registers.schemas import RegisterSchema
 from foundation.identifiers import CitizenId, UsccVerdict, Verdict, check_citizen_ids, check_usccs, findings
-from foundation.text import is_clean
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +134,23 @@ class Checker:
             elif type(value) is not str:
                 notes.fault(place, field_name, "not-text")
                 append(None)
+            elif (text := value.strip()) in empty:
+                append(None)
+            elif text.isprintable() and _LOST not in text:
+                append(text)
             else:
-                text = value.strip()
-                if text in empty:
-                    append(None)
-                else:
-                    # Printable is the fast answer; what is not needs a closer look (ideographic space is clean).
-                    if not text.isprintable() and not is_clean(text):
-                        notes.fault(place, field_name, "control-character")
-                    append(text)
+                append(self._tidied(place, text, field_name, notes))
         return cleaned
+
+    def _tidied(self, place: int, text: str, field_name: str, notes: _Notes) -> str | None:
+        """Take the closer look: space-like characters become spaces, what cannot be kept is a fault."""
+        tidy = _SPACE_LIKE.sub(" ", _INVISIBLE.sub("", text)).strip()
+        if tidy != text:
+            notes.findings.append((place, field_name, "whitespace-normalised"))
+        flaw = _flaw(tidy)
+        if flaw is not None:
+            notes.fault(place, field_name, flaw)
+        return None if tidy in self._empty else tidy
 
     def _divisions(self, values: Sequence[str | None], field_name: str, notes: _Notes) -> None:
         known: dict[str | None, tuple[str, ...]] = {None: ()}
@@ -153,6 +161,30 @@ class Checker:
                 found = known[code] = findings(code, self._year) if len(code) == 6 else ()
             for finding in found:
                 notes.findings.append((place, field_name, finding))
+
+
+_LOST = "\ufffd"
+"""Stands where an earlier program could not decode the bytes: what was there is lost."""
+# Tabs, line breaks and spaces other than the plain one; and marks that nobody sees.
+_FOREIGN_SPACE = r"\t-\r\x85\xa0\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_SPACE_LIKE = re.compile(rf" *[{_FOREIGN_SPACE}][{_FOREIGN_SPACE} ]*")
+_INVISIBLE = re.compile(r"[\xad\u200b\u2060\ufeff]+")
+
+
+def _flaw(text: str) -> str | None:
+    """Return why a text cannot be kept as it is, None if it can.
+
+    Unassigned code points of the ideographic planes pass: they are rare characters of names, newer than our tables.
+    """
+    if _LOST in text:
+        return "garbled-text"
+    for character in text:
+        match unicodedata.category(character):
+            case "Cc" | "Cs":
+                return "control-character"
+            case "Cn" if not "\U00020000" <= character <= "\U0003fffd":
+                return "unassigned-character"
+    return None
 
 
 @lru_cache(maxsize=200_000)

@@ -272,6 +272,8 @@ class Story:
 
     def _tell_over_http(self, http: httpx.Client, cast: Cast) -> None:
         issued = self._issue(http, cast)
+        if not issued:
+            raise StoryBroken(_("no licence could be issued, so nothing further can be told"))
         answers = self._verify(http, cast)
         self._present(http, cast, issued)
         self._audit(http, cast, answers)

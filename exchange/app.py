@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 import exchange.audit.routes
 import exchange.catalog.routes
@@ -13,11 +14,12 @@ from exchange.problems import EXCHANGE_PROBLEMS
 from foundation.database import UNAVAILABLE
 from foundation.identity.guard import Guard
 from foundation.problems import install
+from foundation.shortcut import Shortcut
 
 AUDIENCE = "urn:zhengtong:exchange"
 
 
-def create_app(ports: Exchange, guard: Guard) -> FastAPI:
+def create_app(ports: Exchange, guard: Guard) -> ASGIApp:
     """Return the application; its ports stay owned, and are closed, by the caller."""
     app = FastAPI(title="证通 数据共享交换 · Zhengtong exchange", version="1", redirect_slashes=False)
     app.state.exchange = ports
@@ -27,4 +29,4 @@ def create_app(ports: Exchange, guard: Guard) -> FastAPI:
     app.include_router(exchange.queries.routes.router)
     app.include_router(exchange.audit.routes.router)
     install(app, EXCHANGE_PROBLEMS, UNAVAILABLE)
-    return app
+    return Shortcut(app, {"/v1/verifications": exchange.queries.routes.verifications_directly})

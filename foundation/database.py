@@ -19,7 +19,7 @@ import sqlalchemy.exc
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, ExceptionContext, event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from foundation.settings import Settings
@@ -40,10 +40,12 @@ UNAVAILABLE: tuple[type[Exception], ...] = (
     sqlalchemy.exc.OperationalError,
     sqlalchemy.exc.InterfaceError,
     asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
     asyncpg.InterfaceError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
+    asyncpg.OperatorInterventionError,  # shut down, starting up
+    asyncpg.InsufficientResourcesError,  # no connection left, disk full
+    asyncpg.ObjectNotInPrerequisiteStateError,  # closed to connections
+    asyncpg.ReadOnlySQLTransactionError,  # a standby
+    asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
 )
 """Exceptions that mean: no database to talk to, try again later."""
@@ -137,23 +139,44 @@ def sqlalchemy_url(address: str, driver: str) -> URL:
 
 def engine(address: str) -> AsyncEngine:
     """Return an engine for everything that is not on the hot path."""
-    return create_async_engine(
-        sqlalchemy_url(address, "asyncpg"),
+    # asyncpg reads the address itself, as `pool` has it: SQLAlchemy knows no `sslmode` and the like in it.
+    made = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=lambda: asyncpg.connect(address, timeout=5, command_timeout=10),
         pool_size=4,
         max_overflow=4,
         pool_pre_ping=True,
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,
     )
+    event.listen(made.sync_engine, "handle_error", _unwrapped, retval=True)
+    return made
+
+
+def _unwrapped(context: ExceptionContext) -> BaseException | None:
+    # SQLAlchemy knows a shutdown or a full disk only as some error of the driver: let it through as what it is.
+    cause = context.original_exception.__cause__
+    return cause if isinstance(cause, UNAVAILABLE) else None
 
 
 @contextlib.asynccontextmanager
 async def pool(address: str, size: int) -> AsyncIterator[asyncpg.Pool[Any]]:
     """Yield a pool of `size` plain asyncpg connections for the hot path."""
     async with asyncpg.create_pool(
-        address, min_size=1, max_size=size, command_timeout=10, timeout=5, init=_initialise
+        address,
+        min_size=1,
+        max_size=size,
+        command_timeout=10,
+        timeout=5,
+        init=_initialise,
+        # Nobody changes the state of a session here, so nothing is undone after each statement.
+        reset=_nothing,
     ) as opened:
         yield opened
+
+
+async def _nothing(connection: Any) -> None:
+    pass
 
 
 async def _initialise(connection: Any) -> None:
@@ -170,14 +193,21 @@ def versions(address: str) -> Versions:
     """Compare the tables with this program."""
     with psycopg.connect(address, connect_timeout=5) as connection:
         (table,) = connection.execute("SELECT to_regclass('public.alembic_version')").fetchone() or (None,)
-        row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if table else None
+        row = (
+            connection.execute("SELECT version_num FROM public.alembic_version").fetchone() if table else None
+        )
     needed = ScriptDirectory.from_config(_alembic(address)).get_current_head()
     assert needed is not None
     return Versions(str(row[0]) if row else None, needed)
 
 
 def migrate(address: str) -> Versions:
-    """Bring the tables to this program's version; does nothing where they are."""
+    """Bring the tables to this program's version; does nothing where they are.
+
+    Raises:
+        SchemaVersionError: they belong to a newer release.
+    """
+    _refuse_newer(address, versions(address))
     command.upgrade(_alembic(address), "head")
     return versions(address)
 
@@ -193,16 +223,20 @@ def require_current_schema(address: str) -> None:
         return
     if state.found is None:
         raise SchemaVersionError("the database holds no tables yet: run `zhengtong migrate`")
-    known = {script.revision for script in ScriptDirectory.from_config(_alembic(address)).walk_revisions()}
-    if state.found in known:
-        raise SchemaVersionError(
-            f"the tables are at version {state.found}, this program needs {state.needed}: "
-            "back up, then run `zhengtong migrate`"
-        )
+    _refuse_newer(address, state)
     raise SchemaVersionError(
-        f"the tables are at version {state.found}, which this program does not know (it needs "
-        f"{state.needed}): they belong to a newer release; start that one"
+        f"the tables are at version {state.found}, this program needs {state.needed}: "
+        "back up, then run `zhengtong migrate`"
     )
+
+
+def _refuse_newer(address: str, state: Versions) -> None:
+    known = {script.revision for script in ScriptDirectory.from_config(_alembic(address)).walk_revisions()}
+    if state.found is not None and state.found not in known:
+        raise SchemaVersionError(
+            f"the tables are at version {state.found}, which this program does not know (it needs "
+            f"{state.needed}): they belong to a newer release; start that one"
+        )
 
 
 def _alembic(address: str) -> Config:

@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from foundation.errors import DomainError
+from foundation.identifiers import mask_citizen_ids
 from foundation.language import _, both
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,9 @@ GENERAL_PROBLEMS: ProblemTable = {
     "token-expired": ProblemKind(401, _("The access token has expired"), BEARER),
     "token-wrong-audience": ProblemKind(401, _("The access token is meant for another service"), BEARER),
     "role-missing": ProblemKind(403, _("The caller lacks the role for this")),
+    "people-issuer-unavailable": ProblemKind(
+        503, _("The issuer that people come from cannot be reached"), {"Retry-After": "5"}
+    ),
     "database-unavailable": ProblemKind(503, _("The database cannot be reached"), {"Retry-After": "5"}),
     "http-error": ProblemKind(400, _("The request was refused")),
     "internal-error": ProblemKind(500, _("Something went wrong inside")),
@@ -144,10 +148,16 @@ def install(app: FastAPI, table: ProblemTable, unavailable: tuple[type[Exception
 
 
 def documented(table: ProblemTable, codes: Iterable[str]) -> dict[int | str, dict[str, Any]]:
-    """Return FastAPI `responses` that put these problems, each with its stable `type`, into OpenAPI."""
+    """Return FastAPI `responses` that put these problems, each with its stable `type`, into OpenAPI.
+
+    Where a token may be missing it may also be bad; and everything may find the database down.
+    """
     kinds = {**GENERAL_PROBLEMS, **table}
     by_status: dict[int | str, dict[str, Any]] = {}
-    for code in (*codes, "database-unavailable", "internal-error"):
+    named = list(codes)
+    if "token-missing" in named:
+        named += _BAD_TOKENS
+    for code in dict.fromkeys([*named, "database-unavailable", "internal-error"]):
         kind = kinds[code]
         example = {"type": TYPE_PREFIX + code, "title": both(kind.title), "status": kind.status}
         entry = by_status.setdefault(
@@ -160,6 +170,8 @@ def documented(table: ProblemTable, codes: Iterable[str]) -> dict[int | str, dic
         entry["content"][PROBLEM_MEDIA_TYPE]["examples"][code] = {"value": example}
     return by_status
 
+
+_BAD_TOKENS = ("token-unknown", "token-expired", "token-wrong-audience", "people-issuer-unavailable")
 
 _PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -185,7 +197,9 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
 
 def _pointer(location: tuple[int | str, ...]) -> str:
     parts = location[1:] if location and location[0] == "body" else location
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+    pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+    # Members' names come from outside too: one may be a citizen ID, or no text at all.
+    return mask_citizen_ids(pointer.encode(errors="replace").decode())
 
 
 def _request_id(request: Request) -> str | None:

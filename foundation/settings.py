@@ -84,6 +84,9 @@ class Settings(BaseSettings):
                 "development_issuer lets anyone be anybody and therefore refuses to run while "
                 f"listen_host is {self.listen_host!r}; listen on 127.0.0.1 or configure people_issuer"
             )
+        if self.development_issuer and urlsplit(self.base_url).hostname not in LOOPBACK_HOSTS:
+            # Behind a proxy the service faces a network although it listens on loopback.
+            raise ValueError("development_issuer refuses to run while public_url is beyond loopback")
         if self.development_issuer and self.people_issuer is not None:
             raise ValueError("people_issuer and development_issuer exclude each other")
         if self.object_store == "s3" and not (self.s3_endpoint and self.s3_access_key and self.s3_secret_key):
@@ -93,7 +96,8 @@ class Settings(BaseSettings):
     @property
     def base_url(self) -> str:
         """Address of this service without a trailing slash."""
-        return (self.public_url or f"http://{self.listen_host}:{self.listen_port}").rstrip("/")
+        host = f"[{self.listen_host}]" if ":" in self.listen_host else self.listen_host
+        return (self.public_url or f"http://{host}:{self.listen_port}").rstrip("/")
 
     @property
     def keys_folder(self) -> Path:

@@ -9,12 +9,14 @@ from pydantic import AfterValidator, StringConstraints
 
 from foundation.identifiers import contains_citizen_id
 
+_UNCLEAN = frozenset({"Cc", "Cs", "Cn", "Zl", "Zp"})
+
 
 def is_clean(text: str) -> bool:
     """True without control characters, surrogates and unassigned code points (line breaks count as control)."""
     if text.isascii():
         return text.isprintable()
-    return not any(unicodedata.category(c) in {"Cc", "Cs", "Cn"} for c in text)
+    return not any(unicodedata.category(c) in _UNCLEAN for c in text)
 
 
 def _clean(text: str) -> str:
@@ -35,5 +37,9 @@ CleanText = Annotated[str, StringConstraints(min_length=1, max_length=300), Afte
 FreeText = Annotated[CleanText, AfterValidator(_without_citizen_id)]
 """Clean text that is stored and shown, such as a case number: refuses to carry a citizen ID."""
 
-Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$")]
-"""An identifier of ours: resource, matter, client."""
+Code = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$"),
+    AfterValidator(_without_citizen_id),
+]
+"""An identifier of ours: resource, matter, client. It stands in records, so it cannot be a citizen ID."""

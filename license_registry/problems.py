@@ -11,6 +11,7 @@ REGISTRY_PROBLEMS: ProblemTable = {
     "holder-invalid": ProblemKind(422, _("Holder or presenter are not named validly")),
     "validity-invalid": ProblemKind(422, _("The dates of validity contradict each other")),
     "licence-in-force": ProblemKind(409, _("A licence of this number is in force")),
+    "issuer-not-entitled": ProblemKind(403, _("The authority may not issue licences of this type")),
     "issuer-mismatch": ProblemKind(403, _("Another authority issued this licence")),
     "operation-not-allowed": ProblemKind(409, _("The state of the licence does not allow this")),
     "credential-invalid": ProblemKind(422, _("The credential does not hold")),
@@ -19,6 +20,7 @@ REGISTRY_PROBLEMS: ProblemTable = {
     "code-expired": ProblemKind(410, _("The code has expired")),
     "store-full": ProblemKind(507, _("The object store is full")),
     "store-unavailable": ProblemKind(503, _("The object store cannot be reached"), {"Retry-After": "5"}),
+    "object-exists": ProblemKind(500, _("Another object stands in the store")),
     "object-missing": ProblemKind(500, _("The stored licence is missing")),
     "object-altered": ProblemKind(500, _("The stored licence was altered")),
 }

@@ -185,6 +185,8 @@ async def add_event(connection: Any, happened: Event) -> None:
 
 async def find(connection: Any, identifier: str, *, for_change: bool = False) -> Licence | None:
     """Return a licence by its identifier, locked until the transaction ends if it is to change."""
+    if "\0" in identifier:  # PostgreSQL refuses to compare with it
+        return None
     return _licence(
         await connection.fetchrow(
             f"SELECT {_COLUMNS} FROM license_registry.licence WHERE identifier = $1"  # noqa: S608

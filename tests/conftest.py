@@ -55,11 +55,21 @@ def server_address() -> Iterator[str]:
     if given:
         yield given
         return
-    # Not under pytest's temporary folder: PostgreSQL runs as another user there when we are root.
-    folder = Path(tempfile.mkdtemp(prefix="zhengtong-test-"))
-    with database.running_database(Settings(home=folder)) as address:
+    with temporary_home() as folder, database.running_database(Settings(home=folder)) as address:
         yield address
-    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def temporary_home() -> Iterator[Path]:
+    """Yield a data folder for an embedded database.
+
+    Not under pytest's temporary folder: PostgreSQL runs as another user there when we are root.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="zhengtong-test-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+import gc
+from collections.abc import AsyncIterator, Mapping
 
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import exchange.app
 import foundation.identity.routes
@@ -28,6 +30,8 @@ def create_app(settings: Settings, address: str) -> Door:
         address: of the database, whose schema the caller has checked.
     """
 
+    services: dict[str, ASGIApp] = {}
+
     @contextlib.asynccontextmanager
     async def opened(app: FastAPI) -> AsyncIterator[None]:
         async with open_house(settings, address) as house:
@@ -35,14 +39,40 @@ def create_app(settings: Settings, address: str) -> Door:
             app.state.authorisation_server = house.authorisation_server
             if settings.development_issuer:
                 development_issuer.mount(app, settings, house.exchange.keys)
-            app.mount("/exchange", exchange.app.create_app(house.exchange, house.exchange_guard))
-            app.mount("/registry", license_registry.app.create_app(house.registry, house.registry_guard))
+            services["exchange"] = exchange.app.create_app(house.exchange, house.exchange_guard)
+            services["registry"] = license_registry.app.create_app(house.registry, house.registry_guard)
             settings.ledger_folder.mkdir(parents=True, exist_ok=True)
             app.mount("/ledger", StaticFiles(directory=settings.ledger_folder))
+            # What is loaded by now stays: the collector need not walk it again and again while requests wait.
+            gc.collect()
+            gc.freeze()
             yield
+            gc.unfreeze()
 
     app = FastAPI(title="证通 · Zhengtong", version="1", lifespan=opened, redirect_slashes=False)
     app.include_router(zhengtong.routes.router)
     app.include_router(foundation.identity.routes.router)
     install(app, IDENTITY_PROBLEMS, UNAVAILABLE)
-    return Door(app, settings.maximum_body_bytes)
+    return Door(Floors(app, services), settings.maximum_body_bytes)
+
+
+class Floors:
+    """Hands each request to the application that the first part of its path names; anything else to the root.
+
+    What mounting would do, without a walk through the root application's own layers first.
+    """
+
+    def __init__(self, root: ASGIApp, services: Mapping[str, ASGIApp]) -> None:
+        self.root = root
+        self.services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI)."""
+        if scope["type"] == "http":
+            name = scope["path"].split("/", 2)[1]
+            service = self.services.get(name)
+            if service is not None:
+                scope["root_path"] = scope["app_root_path"] = f"{scope.get('root_path', '')}/{name}"
+                await service(scope, receive, send)
+                return
+        await self.root(scope, receive, send)

@@ -85,6 +85,8 @@ def one_line(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.pass_context
 def main(context: click.Context, home: Path | None) -> None:
     """Read the settings, once."""
+    # Ended by a signal, a command still closes what it opened: the embedded database, the service of the demonstration.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     given: dict[str, Any] = {} if home is None else {"home": home}
     try:
         context.obj = Settings(**given)
@@ -134,8 +136,6 @@ def serve(settings: Settings, host: str | None, port: int | None) -> None:
         settings = Settings(**given)
     except ValidationError as error:
         raise Refused(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
-    # The server raises the signal that ended it once more; it must not end us before everything is closed.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with database.running_database(settings) as address:
         database.require_current_schema(address)
         configure_logging(settings.log_level, settings.logs_folder)
@@ -147,6 +147,7 @@ def serve(settings: Settings, host: str | None, port: int | None) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
         )
 
 
@@ -277,7 +278,7 @@ def verify(
     settings: Settings, path: Path, jwks: Path | None, status_list: Path | None, as_json: bool
 ) -> None:
     keys = _trusted(settings, jwks)
-    status = status_list.read_text(encoding="ascii").strip() if status_list is not None else None
+    status = _ascii(status_list) if status_list is not None else None
     found = verify_file(path, keys, status, datetime.now(UTC))
     if as_json:
         _print_json(
@@ -297,6 +298,13 @@ def verify(
         if found.problem:
             click.echo(f"✗ {found.problem}")
     sys.exit(0 if found.valid else 1)
+
+
+def _ascii(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except UnicodeDecodeError as error:
+        raise Refused(both(_("{file} is not a signed status list"), file=path.name)) from error
 
 
 def _trusted(settings: Settings, jwks: Path | None) -> dict[str, PublicKey]:

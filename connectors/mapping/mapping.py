@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from importlib import resources
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -46,6 +48,7 @@ class SourceMapping(BaseModel):
     """A source: where its rows go and what its columns mean.
 
     Args:
+        encoding: of delimited text; GBK and GB2312 are parts of GB18030.
         empty: texts that mean 'no value'.
         birth_date_of: citizen ID field and date field that must agree.
     """
@@ -57,8 +60,8 @@ class SourceMapping(BaseModel):
     contact: str
     register_name: Annotated[str, Field(alias="register")]
     format: Literal["delimited", "json-array"]
-    encoding: str = "utf-8"
-    delimiter: str = ","
+    encoding: Literal["utf-8", "gb18030"] = "utf-8"
+    delimiter: Annotated[str, Field(pattern=r"^[,;\t|]$")] = ","
     empty: list[str] = [""]
     columns: list[Column]
     birth_date_of: tuple[str, str] | None = None
@@ -82,20 +85,69 @@ def load_mapping(source: str) -> SourceMapping:
             _("no source {source}; known are {known}"), source=source[:60], known=", ".join(mapping_names())
         )
     text = (resources.files("connectors.mapping") / "files" / f"{source}.yaml").read_text(encoding="utf-8")
+    return parse_mapping(source, text)
+
+
+def parse_mapping(source: str, text: str) -> SourceMapping:
+    """Read a mapping from its YAML.
+
+    Raises:
+        SourceError: it does not fit its schema or its register; says at which place.
+    """
     try:
-        document: Any = yaml.safe_load(text)
-        mapping = SourceMapping.model_validate(document)
-    except (yaml.YAMLError, ValidationError) as error:
-        raise SourceError(
-            _("the mapping of {source} is wrong: {reason}"), source=source, reason=error
-        ) from error
-    register = load_registers().get(mapping.register_name)
-    fields = {column.field for column in mapping.columns}
-    unknown = fields if register is None else fields.difference(register.fields)
-    if unknown:
-        raise SourceError(
-            _("the mapping of {source} is wrong: {reason}"),
-            source=source,
-            reason=f"unknown {sorted(unknown)}",
-        )
+        mapping = SourceMapping.model_validate(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise _wrong(source, " ".join(str(error).split())) from error
+    except ValidationError as error:
+        places = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise _wrong(source, "; ".join(places)) from error
+    faults = list(_faults(mapping))
+    if faults:
+        raise _wrong(source, "; ".join(faults))
     return mapping
+
+
+def _wrong(source: str, reason: str) -> SourceError:
+    return SourceError(_("the mapping of {source} is wrong: {reason}"), source=source, reason=reason)
+
+
+def _faults(mapping: SourceMapping) -> Iterator[str]:
+    """Yield what the mapping's own schema cannot see: names that its register, or another, does not have."""
+    registers = load_registers()
+    register = registers.get(mapping.register_name)
+    if register is None:
+        yield f"register: unknown {mapping.register_name}"
+        return
+    columns, fields = Counter[str](), Counter[str]()
+    for number, column in enumerate(mapping.columns):
+        columns[column.column] += 1
+        for name in (column.field, column.old_number_field):
+            if name is not None:
+                fields[name] += 1
+                if name not in register.fields:
+                    yield f"columns.{number}: {register.name} has no field {name}"
+        if (column.kind == "dictionary") != bool(column.dictionary):
+            yield f"columns.{number}: a dictionary belongs to kind dictionary, and to no other"
+        if column.old_number_field is not None and column.kind != "uscc":
+            yield f"columns.{number}: old_number_field belongs to kind uscc"
+    for names in (columns, fields):
+        yield from (
+            f"columns: {name} stands there {count} times" for name, count in names.items() if count > 1
+        )
+    for name in register.schema["required"]:
+        if name not in fields:
+            yield f"columns: none for the required field {name}"
+    for name in mapping.birth_date_of or ():
+        if name not in fields:
+            yield f"birth_date_of: no column for {name}"
+    for number, comparison in enumerate(mapping.compare):
+        other = registers.get(comparison.register_name)
+        if other is None:
+            yield f"compare.{number}: unknown register {comparison.register_name}"
+            continue
+        for name in (comparison.key, *comparison.fields):
+            if name not in fields:
+                yield f"compare.{number}: no column for {name}"
+        for name in comparison.fields.values():
+            if name not in other.fields:
+                yield f"compare.{number}: {other.name} has no field {name}"

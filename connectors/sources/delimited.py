@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -33,7 +34,7 @@ def read_delimited(
             _("{file} cannot be opened: {reason}"), file=path.name, reason=error.strerror
         ) from error
     with file:
-        rows = _physical_rows(file, path.name, delimiter.encode())
+        rows = _physical_rows(file, path.name, encoding, delimiter.encode())
         first = next(rows, None)
         if first is None:
             raise SourceError(_("{file} is empty"), file=path.name)
@@ -44,21 +45,26 @@ def read_delimited(
             number += len(batch)
 
 
-def _physical_rows(file: BinaryIO, name: str, delimiter: bytes) -> Iterator[bytes]:
-    """Yield rows without their line end; a row goes on while a quote is open. Blank lines are no rows.
-
-    A quote opens a field only at its start: a lone one inside a plain field (`5"管`) must not swallow what follows.
-    """
-    held = b""
+def _physical_rows(file: BinaryIO, name: str, encoding: str, delimiter: bytes) -> Iterator[bytes]:
+    """Yield rows without their line end; a row goes on while a quote is open. Blank lines are no rows."""
+    held: list[bytes] = []
+    size = 0
     opening = delimiter + b'"'
+    is_whole = _whole(delimiter).fullmatch
+    # The second byte of a GB18030 character can look like this one delimiter.
+    ambiguous = delimiter == b"|" and encoding != "utf-8"
     for line in iter(lambda: file.readline(LONGEST_ROW), b""):
-        row = held + line if held else line
-        if (not line.endswith(b"\n") and len(line) >= LONGEST_ROW) or len(row) > LONGEST_ROW:
+        size += len(line)
+        if (not line.endswith(b"\n") and len(line) >= LONGEST_ROW) or size > LONGEST_ROW:
             raise SourceError(_("{file} holds a row of more than {size} bytes"), file=name, size=LONGEST_ROW)
-        if row.count(b'"') & 1 and (held or row.startswith(b'"') or opening in row):
-            held = row
-            continue
-        held = b""
+        # Most lines are whole rows by the first or the second look; the third is for quotes that are odd.
+        if held or b'"' in line:
+            seen = line.decode(encoding, "replace").encode() if ambiguous else line
+            if (held or not is_whole(seen)) and _leaves_open(seen, opening, bool(held)):
+                held.append(line)
+                continue
+        row = b"".join((*held, line)) if held else line
+        held, size = [], 0
         row = row.rstrip(b"\r\n")
         if row:
             yield row
@@ -66,9 +72,38 @@ def _physical_rows(file: BinaryIO, name: str, delimiter: bytes) -> Iterator[byte
         raise SourceError(_("{file} ends inside a quoted field"), file=name)
 
 
+def _whole(delimiter: bytes) -> re.Pattern[bytes]:
+    """Match a line in which every quote opens or closes a field or is doubled inside one, and none stays open."""
+    quoted = rb'"[^"]*+(?:""[^"]*+)*+"'
+    return re.compile(rb"(?:%b)?+[^\"]*+(?:(?<=%b)%b[^\"]*+)*+" % (quoted, re.escape(delimiter), quoted))
+
+
+def _leaves_open(line: bytes, opening: bytes, is_open: bool) -> bool:
+    """Tell whether a quoted field is open at the end of a line, given whether one was at its start.
+
+    A quote opens a field only at its start: a lone one inside a plain field (`5"管`) must not swallow what follows.
+    So does the `csv` module see it, to which each row goes by itself.
+    """
+    at = 0
+    if not is_open:
+        if line.startswith(b'"'):
+            at = 1
+        elif (at := line.find(opening) + len(opening)) < len(opening):
+            return False
+    while True:
+        at = line.find(b'"', at)
+        if at < 0:
+            return True
+        if line.startswith(b'"', at + 1):
+            at += 2
+        elif (at := line.find(opening, at + 1) + len(opening)) < len(opening):
+            return False
+
+
 def _order(first: bytes, name: str, encoding: str, delimiter: str, header: Sequence[str]) -> list[int]:
     try:
-        found = [cell.strip() for cell in next(csv.reader([first.decode(encoding)], delimiter=delimiter))]
+        text = first.decode(encoding).removeprefix("\ufeff")
+        found = [cell.strip() for cell in next(csv.reader([text], delimiter=delimiter))]
     except (UnicodeDecodeError, csv.Error, StopIteration) as error:
         raise SourceError(
             _("the header of {file} cannot be read as {encoding}"), file=name, encoding=encoding
@@ -128,7 +163,7 @@ def _decode(rows: list[bytes], before: int, encoding: str, bad: list[BadRow]) ->
 def _cells(texts: list[str], delimiter: str) -> Iterator[list[str] | None]:
     reader = csv.reader(texts, delimiter=delimiter, strict=True)
     done = 0
-    while done < len(texts):
+    while True:
         try:
             for cells in reader:
                 done += 1
@@ -138,3 +173,5 @@ def _cells(texts: list[str], delimiter: str) -> Iterator[list[str] | None]:
             yield None
             done += 1
             reader = csv.reader(texts[done:], delimiter=delimiter, strict=True)
+        else:
+            return

@@ -6,6 +6,7 @@ import codecs
 import json
 import re
 from collections.abc import Iterator, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,15 +16,26 @@ from foundation.language import _
 CHUNK_BYTES = 1 << 20
 LONGEST_ELEMENT = 1 << 20
 _SPACE = re.compile(r"[ \t\r\n]*")
+_AFTER = frozenset(" \t\r\n,]")
+_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"|[][{}"]', re.DOTALL)
+
+
+class _Unfit(Enum):
+    """What stands for an element that is not to be used: the reason."""
+
+    DUPLICATE_MEMBER = "duplicate-member"
+    NESTED_TOO_DEEPLY = "nested-too-deeply"
+    UNDECODABLE_BYTES = "undecodable-bytes"
 
 
 def read_json_array(path: Path, *, keys: Sequence[str], batch_rows: int) -> Iterator[RawBatch]:
     """Yield batches of the array's elements; `keys` name the members, in the order of the columns.
 
-    An element that is no object, or has members that are not in `keys`, is a bad row.
+    An element that is no object, has members that are not in `keys` or one twice, is nested absurdly deep or not
+    UTF-8, is a bad row and costs only itself.
 
     Raises:
-        SourceError: the file cannot be opened, is not UTF-8, or not one JSON array; says at which element.
+        SourceError: the file cannot be opened, or is not one JSON array; says at which element.
     """
     try:
         file = path.open("rb")
@@ -39,8 +51,14 @@ def read_json_array(path: Path, *, keys: Sequence[str], batch_rows: int) -> Iter
         bad: list[BadRow] = []
         number = 0
         for number, (element, text) in enumerate(_elements(file, path.name), 1):
-            original = text.encode()
-            if not isinstance(element, dict):
+            try:
+                original = text.encode()
+            except UnicodeEncodeError:
+                original = text.encode("utf-8", "surrogateescape")
+                element = _Unfit.UNDECODABLE_BYTES
+            if isinstance(element, _Unfit):
+                bad.append(BadRow(number, None, element.value, original))
+            elif not isinstance(element, dict):
                 bad.append(BadRow(number, None, "not-an-object", original))
             elif not known.issuperset(element):
                 bad.append(BadRow(number, None, "unknown-member", original))
@@ -64,7 +82,7 @@ def _turned(
 
 def _elements(file: BinaryIO, name: str) -> Iterator[tuple[Any, str]]:
     """Yield each element with its text. Scans by the standard decoder, element by element."""
-    decoder = json.JSONDecoder(parse_constant=_no_constant, strict=True)
+    decoder = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_no_constant, strict=True)
     incoming = _Text(file, name)
     if incoming.next_character() != "[":
         raise SourceError(_("{file} is not a JSON array"), file=name)
@@ -81,15 +99,15 @@ def _elements(file: BinaryIO, name: str) -> Iterator[tuple[Any, str]]:
             raise SourceError(_("{file} ends within element {number}"), file=name, number=number)
         while True:
             try:
-                element, end = decoder.raw_decode(incoming.text, incoming.at)
+                element, end = _decode(decoder, incoming.text, incoming.at)
             except ValueError as error:
                 if incoming.more():
                     continue
                 raise SourceError(
                     _("{file} breaks JSON at element {number}"), file=name, number=number
                 ) from error
-            # A number may go on in the next chunk; whatever ends before the text does is complete.
-            if end == len(incoming.text) and incoming.more():
+            # A number may go on in the next chunk, even where it reads as a shorter one: `1.` of `1.5`.
+            if incoming.text[end : end + 1] not in _AFTER and incoming.more():
                 continue
             break
         yield element, incoming.text[incoming.at : end]
@@ -103,13 +121,41 @@ def _elements(file: BinaryIO, name: str) -> Iterator[tuple[Any, str]]:
             raise SourceError(_("{file} breaks JSON after element {number}"), file=name, number=number)
 
 
+def _decode(decoder: json.JSONDecoder, text: str, at: int) -> tuple[Any, int]:
+    try:
+        return decoder.raw_decode(text, at)
+    except RecursionError:
+        return _Unfit.NESTED_TOO_DEEPLY, _closing(text, at)
+
+
+def _closing(text: str, at: int) -> int:
+    """Return where the array or object that begins at `at` ends, without looking into it; ValueError if it does not."""
+    depth = 0
+    for match in _BRACKET.finditer(text, at):
+        if match[0] in "[{":
+            depth += 1
+        elif match[0] in "]}":
+            depth -= 1
+            if depth == 0:
+                return match.end()
+        elif match[0] == '"':
+            break
+    raise ValueError("it does not end")
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Unfit:
+    members = dict(pairs)
+    return members if len(members) == len(pairs) else _Unfit.DUPLICATE_MEMBER
+
+
 class _Text:
     """The part of the file that is being looked at: `text`, from position `at` on not yet consumed."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._file = file
         self._name = name
-        self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        # What is not UTF-8 becomes surrogates, so that the original bytes can be had back.
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
         self.text = ""
         self.at = 0
 
@@ -118,11 +164,7 @@ class _Text:
         if len(self.text) - self.at > LONGEST_ELEMENT:
             return False
         chunk = self._file.read(CHUNK_BYTES)
-        try:
-            decoded = self._decoder.decode(chunk, final=not chunk)
-        except UnicodeDecodeError as error:
-            raise SourceError(_("{file} is not UTF-8"), file=self._name) from error
-        self.text = self.text[self.at :] + decoded
+        self.text = self.text[self.at :] + self._decoder.decode(chunk, final=not chunk)
         self.at = 0
         return bool(chunk)
 

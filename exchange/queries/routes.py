@@ -16,6 +16,7 @@ from exchange.queries.verify import verify
 from foundation.identity.guard import audited, requires
 from foundation.identity.principals import Principal, Role
 from foundation.problems import documented
+from foundation.shortcut import read_body
 from foundation.text import CleanText, Code, FreeText
 
 router = APIRouter(prefix="/v1", tags=["queries"])
@@ -70,6 +71,18 @@ async def verifications(
     caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM))],
 ) -> Response:
     """Answer whether the claims hold, signed and recorded; nothing else is disclosed."""
+    return await _answer(request, caller, body)
+
+
+_asking = requires(Role.DEPARTMENT_SYSTEM)
+
+
+async def verifications_directly(request: Request) -> Response:
+    """Do the same for `foundation.shortcut`."""
+    return await _answer(request, await _asking(request), await read_body(request, VerificationRequest))
+
+
+async def _answer(request: Request, caller: Principal, body: VerificationRequest) -> Response:
     exchange: Exchange = request.app.state.exchange
     question = Question(body.resource, body.subject, body.claims, body.matter, body.case)
     answered = await verify(exchange, caller, question, datetime.now(UTC))

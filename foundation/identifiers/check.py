@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from foundation.identifiers import division, elicence
 from foundation.identifiers.citizen import CitizenId, mask
 from foundation.identifiers.elicence import ElicenceIdentifier
 from foundation.identifiers.errors import IdentifierError
 from foundation.identifiers.uscc import Uscc, is_old_registration_number, registration_number_checks
+
+_OLD_NUMBER: Final = "old-registration-number"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +45,18 @@ def check(value: str, on_year: int | None = None) -> Check:
         if citizen.valid or code.valid:
             return citizen if citizen.valid else code
         return citizen if value[:17].isdigit() else code
-    if len(value) == 15 and value.isascii() and value.isdigit():
-        citizen = _citizen(value, on_year)
-        if citizen.valid and "unknown-division" not in citizen.findings:
-            return citizen
     if is_old_registration_number(value):
-        found = () if len(value) != 15 or registration_number_checks(value) else ("wrong-check-digit",)
-        return Check("old-registration-number", True, (), found, value)
+        return _fifteen(value, on_year) if len(value) == 15 else Check(_OLD_NUMBER, True, (), (), value)
     return Check("unknown", False, ("unknown-kind",), (), mask(value[:40]))
+
+
+def _fifteen(value: str, on_year: int | None) -> Check:
+    citizen = _citizen(value, on_year)
+    if citizen.valid and "unknown-division" not in citizen.findings:
+        return citizen
+    found = () if registration_number_checks(value) else ("wrong-check-digit",)
+    # With a date in the right place it may still be an ID, of a division that no list has.
+    return Check(_OLD_NUMBER, True, (), found, citizen.masked if citizen.valid else value)
 
 
 def _citizen(value: str, on_year: int | None) -> Check:
@@ -68,7 +75,8 @@ def _uscc(value: str, on_year: int | None) -> Check:
     try:
         parsed = Uscc.parse(value)
     except IdentifierError as error:
-        return Check("uscc", False, (error.code,), (), value)
+        # Masked too: it may be a citizen ID with a letter typed for a digit.
+        return Check("uscc", False, (error.code,), (), mask(value))
     return Check("uscc", True, (), division.findings(parsed.division, on_year), value)
 
 

@@ -27,6 +27,10 @@ class Division:
     valid_until: int | None
     successors: tuple[str, ...]
 
+    def is_in_force(self, year: int) -> bool:
+        """True in the span's years, that of its end among them."""
+        return self.valid_from <= year and (self.valid_until is None or year <= self.valid_until)
+
 
 def find(code: str, on_year: int | None = None) -> Division | None:
     """Return the division of a code, in a given year or else the latest; None if no table has it."""
@@ -35,9 +39,7 @@ def find(code: str, on_year: int | None = None) -> Division | None:
         return None
     if on_year is not None:
         for division in spans:
-            if division.valid_from <= on_year and (
-                division.valid_until is None or on_year <= division.valid_until
-            ):
+            if division.is_in_force(on_year):
                 return division
     return spans[-1]
 
@@ -50,12 +52,14 @@ def findings(code: str, on_year: int | None = None) -> tuple[str, ...]:
     division = find(code, on_year)
     if division is None:
         return ("unknown-division",)
-    if on_year is not None and on_year < min(span.valid_from for span in _table()[code]):
+    if on_year is None:
+        return () if division.valid_until is None else ("abolished-division",)
+    if division.is_in_force(on_year):
+        return ()
+    if on_year < min(span.valid_from for span in _table()[code]):
         return ("not-yet-division",)
-    ended = division.valid_until
-    if ended is not None and (on_year is None or on_year > ended):
-        return ("abolished-division",)
-    return ()
+    # Ended for good, or between two spans of a code that was used anew.
+    return ("abolished-division",)
 
 
 @cache

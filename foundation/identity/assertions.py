@@ -15,6 +15,7 @@ import jwt
 from foundation.identity.clients import Client
 from foundation.identity.errors import AssertionRefused
 from foundation.language import _
+from foundation.text import is_clean
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 LONGEST_LIFE_SECONDS = 300
@@ -34,14 +35,14 @@ def claimed_client(assertion: str) -> str:
     """Return the client id that an assertion claims, unverified: only good for finding the key.
 
     Raises:
-        AssertionRefused: it is not a JWT with equal string claims `iss` and `sub`.
+        AssertionRefused: it is not a JWT with equal claims `iss` and `sub` of clean text.
     """
     try:
         claims = jwt.decode(assertion, options={"verify_signature": False})
     except jwt.InvalidTokenError as error:
         raise AssertionRefused(_("the client assertion is not a JWT")) from error
     issuer = claims.get("iss")
-    if not isinstance(issuer, str) or issuer != claims.get("sub"):
+    if not isinstance(issuer, str) or not is_clean(issuer) or issuer != claims.get("sub"):
         raise AssertionRefused(_("iss and sub of the client assertion must both be the client id"))
     return issuer
 
@@ -74,8 +75,14 @@ def check_assertion(
         raise AssertionRefused(_("the client assertion is meant for another audience")) from error
     except jwt.MissingRequiredClaimError as error:
         raise AssertionRefused(_("the client assertion lacks {claim}"), claim=error.claim) from error
-    except jwt.InvalidTokenError as error:
+    except jwt.ImmatureSignatureError as error:
+        raise AssertionRefused(_("the client assertion is not valid yet")) from error
+    except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError) as error:
         raise AssertionRefused(_("the signature of the client assertion does not hold")) from error
+    except jwt.InvalidTokenError as error:
+        raise AssertionRefused(_("the claims of the client assertion cannot be used")) from error
+    if not is_clean(claims["jti"]):
+        raise AssertionRefused(_("the claims of the client assertion cannot be used"))
     expires = float(claims["exp"])
     if expires - now > LONGEST_LIFE_SECONDS + CLOCK_SKEW_SECONDS:
         raise AssertionRefused(
@@ -98,7 +105,7 @@ def _key(assertion: str, client: Client) -> jwt.PyJWK:
         raise AssertionRefused(_("the client assertion names no registered key"))
     try:
         return jwt.PyJWK(candidates[0])
-    except jwt.PyJWKError as error:
+    except jwt.PyJWTError as error:
         raise AssertionRefused(_("the registered key of the client cannot be used")) from error
 
 

@@ -153,7 +153,8 @@ async def authorise(
         checked.reveal(), name, client_id, redirect_uri, code_challenge, nonce or None, now + CODE_SECONDS
     )
     query = urlencode({"code": code, "state": state} if state else {"code": code})
-    return RedirectResponse(f"{redirect_uri}?{query}", status_code=303)
+    separator = "&" if urlsplit(redirect_uri).query else "?"
+    return RedirectResponse(f"{redirect_uri}{separator}{query}", status_code=303)
 
 
 @router.post("/token", dependencies=PUBLIC, openapi_extra=audited("none"))
@@ -176,7 +177,7 @@ async def redeem(
         or known is None
         or known.expires < now
         or (known.client_id, known.redirect_uri) != (client_id, redirect_uri)
-        or not hmac.compare_digest(known.challenge, challenge)
+        or not hmac.compare_digest(known.challenge.encode(), challenge.encode())
     ):
         raise TokenRequestMalformed(_("the authorisation code is not good"))
     signer = issuer.keys.signer(PURPOSE)
@@ -199,5 +200,10 @@ async def redeem(
 def _check_request(response_type: str, method: str, redirect_uri: str) -> None:
     if response_type != "code" or method != "S256":
         raise TokenRequestMalformed(_("only response_type=code with S256 is offered"))
-    if urlsplit(redirect_uri).hostname not in LOOPBACK_HOSTS:
+    try:
+        target = urlsplit(redirect_uri)
+        on_loopback = target.scheme in {"http", "https"} and target.hostname in LOOPBACK_HOSTS
+    except ValueError:  # brackets that hold no IPv6 address
+        on_loopback = False
+    if not on_loopback:
         raise TokenRequestMalformed(_("redirect_uri must be on loopback"))

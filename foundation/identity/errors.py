@@ -23,6 +23,12 @@ class TokenWrongAudience(DomainError):
     code = "token-wrong-audience"
 
 
+class PeopleIssuerUnavailable(DomainError):
+    """The issuer that people come from does not answer: the token may be good, come again."""
+
+    code = "people-issuer-unavailable"
+
+
 class RoleMissing(DomainError):
     code = "role-missing"
 

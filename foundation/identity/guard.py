@@ -40,7 +40,11 @@ class Guard:
         scheme, _space, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise TokenMissing(_("send it as `Authorization: Bearer ...`"))
-        if self.people is not None and _issuer(token) == self.people.issuer:
+        if (
+            self.people is not None
+            and not self.systems.remembers(token)
+            and _issuer(token) == self.people.issuer
+        ):
             return await self.people.verify(token)
         return self.systems.verify(token)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -9,14 +10,30 @@ from typing import Any
 import httpx
 import jwt
 
-from foundation.identifiers import CitizenId, IdentifierError
-from foundation.identity.errors import TokenExpired, TokenUnknown, TokenWrongAudience
+from foundation.identifiers import CitizenId, IdentifierError, contains_citizen_id
+from foundation.identity.errors import (
+    PeopleIssuerUnavailable,
+    TokenExpired,
+    TokenUnknown,
+    TokenWrongAudience,
+)
 from foundation.identity.principals import Principal, Role
 from foundation.language import _
 from foundation.sensitive import Vault
 
 ALGORITHMS = ["ES256", "EdDSA", "RS256", "PS256"]
 REFRESH_SECONDS = 30
+
+# No answer, or one that is not what discovery and a JWK set look like.
+_NO_KEYS = (
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    jwt.PyJWTError,
+    AttributeError,
+    KeyError,
+    TypeError,
+    ValueError,
+)
 
 
 class PeopleVerifier:
@@ -36,7 +53,7 @@ class PeopleVerifier:
         self._vault = vault
         self._http = http
         self._keys: Mapping[str, jwt.PyJWK] = {}
-        self._asked = 0.0
+        self._asked = -math.inf
 
     async def verify(self, token: str) -> Principal:
         """Return the person of an ID token.
@@ -44,6 +61,7 @@ class PeopleVerifier:
         Raises:
             TokenUnknown: not of this issuer, wrongly signed, or without a valid citizen ID.
             TokenExpired, TokenWrongAudience: as they say.
+            PeopleIssuerUnavailable: its keys cannot be fetched, so nothing can be said of the token.
         """
         try:
             kid = str(jwt.get_unverified_header(token).get("kid"))
@@ -67,7 +85,11 @@ class PeopleVerifier:
         except IdentifierError as error:
             raise TokenUnknown(_("the token names no person with a valid citizen ID")) from error
         subject = self._vault.blind_index("citizen-id", citizen_id.reveal())
-        return Principal(str(claims["sub"]), "", frozenset({Role.PERSON}), subject)
+        name = str(claims["sub"])
+        if contains_citizen_id(name):
+            # Some issuers call people by the very ID; the name goes into records, the ID must not.
+            name = subject.hex()
+        return Principal(name, "", frozenset({Role.PERSON}), subject)
 
     async def _key(self, kid: str) -> jwt.PyJWK:
         if kid not in self._keys and time.monotonic() - self._asked > REFRESH_SECONDS:
@@ -82,9 +104,9 @@ class PeopleVerifier:
         try:
             found = await self._http.get(f"{self.issuer}/.well-known/openid-configuration")
             document: Any = found.raise_for_status().json()
-            if document.get("issuer") != self.issuer:
-                raise TokenUnknown(_("the configured issuer calls itself otherwise"))
+            if document["issuer"] != self.issuer:
+                raise PeopleIssuerUnavailable(_("the configured issuer calls itself otherwise"))
             jwks: Any = (await self._http.get(str(document["jwks_uri"]))).raise_for_status().json()
             return {key.key_id: key for key in jwt.PyJWKSet.from_dict(jwks).keys if key.key_id}
-        except (httpx.HTTPError, KeyError, ValueError, jwt.PyJWTError) as error:
-            raise TokenUnknown(_("the issuer of people cannot be asked for its keys")) from error
+        except _NO_KEYS as error:
+            raise PeopleIssuerUnavailable(_("the issuer of people cannot be asked for its keys")) from error

@@ -63,6 +63,7 @@ async def token(
     client_assertion_type: Annotated[str, Form()] = "",
     client_assertion: Annotated[str, Form()] = "",
     resource: Annotated[str | None, Form()] = None,
+    named_client: Annotated[str | None, Form(alias="client_id")] = None,
 ) -> Response:
     """Give an access token to a department's system that proves to hold its private key.
 
@@ -80,7 +81,9 @@ async def token(
     if audience not in server.audiences:
         raise TargetUnknown(_("known are: {audiences}"), audiences=", ".join(server.audiences))
     client_id = claimed_client(client_assertion)
-    client = await tables.find_client(server.engine, client_id) if "\0" not in client_id else None
+    if client_id != (named_client or client_id):
+        raise AssertionRefused(_("client_id names another client than the assertion"))
+    client = await tables.find_client(server.engine, client_id)
     if client is None:
         raise AssertionRefused(_("the client is not registered"))
     now = time.time()

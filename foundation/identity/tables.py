@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, MetaData, Table, Text, func, select
+from sqlalchemy import Column, Index, MetaData, Table, Text, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -30,7 +30,8 @@ used_assertion = Table(
     "used_assertion",
     metadata,
     Column("digest", BYTEA, primary_key=True),
-    Column("expires_at", TIMESTAMP(timezone=True), nullable=False, index=True),
+    Column("expires_at", TIMESTAMP(timezone=True), nullable=False),
+    Index("used_assertion_expires_at", "expires_at"),
 )
 
 

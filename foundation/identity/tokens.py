@@ -63,6 +63,10 @@ class TokenVerifier:
         self._keys = keys
         self._known: dict[str, tuple[Principal, float]] = {}
 
+    def remembers(self, token: str) -> bool:
+        """True for a token that held before, whether or not it still does."""
+        return token in self._known
+
     def verify(self, token: str, now: float | None = None) -> Principal:
         """Return the caller of a token.
 
@@ -79,11 +83,15 @@ class TokenVerifier:
             del self._known[token]
             raise TokenExpired(_("get a new one at the token endpoint"))
         claims = self._decode(token)
-        principal = Principal(
-            id=str(claims["client_id"]),
-            department=str(claims["department"]),
-            roles=frozenset(Role(role) for role in claims["roles"]),
-        )
+        try:
+            principal = Principal(
+                id=str(claims["client_id"]),
+                department=str(claims["department"]),
+                roles=frozenset(Role(role) for role in claims["roles"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            # Signed by us, yet not by this release: another one may know other roles.
+            raise TokenUnknown(_("the token cannot be verified")) from error
         if len(self._known) >= CACHE_ENTRIES:
             del self._known[next(iter(self._known))]
         self._known[token] = (principal, float(claims["exp"]))

@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Any
 
 import orjson
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 
 from foundation.errors import DomainError
 from foundation.language import _
@@ -30,6 +30,7 @@ class LicenceType:
         type_code: 21 characters, GB/T 36904.
         vct: type of the credential (SD-JWT VC).
         holder_code_type: what kind of code names the holder: `001` USCC, `111` citizen ID.
+        issuers: unified codes of the authorities that issue it; None: any issuing authority does.
         always_disclosed: fields that every presentation shows; all others are disclosed one by one.
     """
 
@@ -41,21 +42,37 @@ class LicenceType:
     name_en: str
     vct: str
     holder_code_type: str
-    issuers: str
+    issuers: frozenset[str] | None
     evidence: tuple[str, ...]
     always_disclosed: tuple[str, ...]
     schema: Mapping[str, Any]
+
+    def may_be_issued_by(self, authority: str) -> bool:
+        """True if the authority, by its unified code, issues this type."""
+        return self.issuers is None or authority in self.issuers
 
     def require_valid(self, fields: Mapping[str, Any]) -> None:
         """Raise LicenceFieldsInvalid, naming the place, unless the fields fit the schema with real dates."""
         checker = Draft202012Validator.FORMAT_CHECKER
         for error in Draft202012Validator(self.schema, format_checker=checker).iter_errors(fields):
-            place = "".join(f"/{part}" for part in error.absolute_path)
+            place = "".join(f"/{part}" for part in (*error.absolute_path, *_member_at_fault(error)))
             raise LicenceFieldsInvalid(
                 _("it breaks the rule `{rule}` of the licence type"),
                 pointer=f"/fields{place}",
                 rule=error.validator,
             )
+
+
+def _member_at_fault(error: ValidationError) -> list[str]:
+    # These two rules stand at the object; who sent it wants to know which member.
+    given: Any = error.instance
+    if error.validator == "required":
+        wanted: Any = error.validator_value
+        return [name for name in wanted if name not in given][:1]
+    if error.validator == "additionalProperties":
+        schema: Any = error.schema
+        return sorted(set(given).difference(schema.get("properties", {})))[:1]
+    return []
 
 
 LicenceTypes = Mapping[str, LicenceType]
@@ -70,6 +87,8 @@ def load_types() -> LicenceTypes:
             Draft202012Validator.check_schema(document["schema"])
             for name in ("evidence", "always_disclosed"):
                 document[name] = tuple(document[name])
+            issuers = document["issuers"]
+            document["issuers"] = None if issuers == "any" else frozenset(issuers)
             found[document["id"]] = LicenceType(**document)
     return found
 

@@ -88,7 +88,7 @@ def verify(credential: str, keys: Mapping[str, PublicKey]) -> Credential:
 
     Raises:
         CredentialInvalid: malformed, wrongly signed, a disclosure that nothing refers to, that comes twice, or
-            that would overwrite a claim.
+            that would overwrite a claim; or digests stand within a claim, which are not read here.
     """
     token, disclosures = _take_apart(credential)
     try:
@@ -120,7 +120,15 @@ def verify(credential: str, keys: Mapping[str, PublicKey]) -> Credential:
         if name in {"_sd", "..."} or name in payload or name in disclosed:
             raise CredentialInvalid(_("a disclosure would overwrite a claim"))
         disclosed[name] = value
+    if _holds_digests([*payload.values(), *disclosed.values()]):
+        raise CredentialInvalid(_("it hides parts of claims, which no licence type does"))
     return Credential(payload, disclosed, len(remaining))
+
+
+def _holds_digests(value: Any) -> bool:
+    if isinstance(value, dict):
+        return "_sd" in value or "..." in value or _holds_digests([*value.values()])
+    return isinstance(value, list) and any(_holds_digests(member) for member in value)
 
 
 def _disclosure(name: str, value: Any) -> str:

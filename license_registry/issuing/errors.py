@@ -9,6 +9,10 @@ class IssuerMismatch(DomainError):
     code = "issuer-mismatch"
 
 
+class IssuerNotEntitled(DomainError):
+    code = "issuer-not-entitled"
+
+
 class HolderInvalid(DomainError):
     code = "holder-invalid"
 

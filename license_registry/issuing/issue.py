@@ -6,11 +6,12 @@ import asyncio
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from typing import Any
 
 import asyncpg
 
+from foundation.civil import day_begins
 from foundation.identifiers import CitizenId, ElicenceIdentifier, IdentifierError, Uscc
 from foundation.identity.principals import Principal
 from foundation.language import _
@@ -19,10 +20,16 @@ from license_registry import tables
 from license_registry.audit.event import happened
 from license_registry.catalog.types import LicenceType, require_type
 from license_registry.credentials import sd_jwt
-from license_registry.issuing.errors import HolderInvalid, LicenceInForce, ValidityInvalid
+from license_registry.issuing.errors import (
+    HolderInvalid,
+    IssuerNotEntitled,
+    LicenceInForce,
+    ValidityInvalid,
+)
 from license_registry.lifecycle.states import State
 from license_registry.lifecycle.status_lists import PURPOSE
 from license_registry.ports import Registry
+from license_registry.store.objects import ObjectExists
 from license_registry.tables import Licence
 
 
@@ -55,18 +62,22 @@ class Issued:
 async def issue(registry: Registry, caller: Principal, wanted: IssueRequest, now: datetime) -> Issued:
     """Issue a signed e-licence.
 
-    1. Check type, fields, holder, presenter and dates.
+    1. Check type, whether the caller's authority issues it, fields, holder, presenter and dates.
     2. Look for a licence of this number in force: equal request → give it back; other request → refuse.
     3. Draw serial and status index; make identifier and credential; sign.
-    4. Put the credential into the store. Dying after this leaves an object that nothing names.
+    4. Put the credential into the store. Dying after this leaves an object that nothing names. If the key is
+       taken, by an object of before the database was restored, go to 2.
     5. Write licence and event in one transaction. If another request was first, its licence counts: take the
-       object back and go to 2.
+       object back and go to 2. If the database fails in any other way, the object stays: whether the licence was
+       committed is not known here, and an object without a licence does no harm, the reverse does.
 
     Raises:
-        LicenceTypeUnknown, LicenceFieldsInvalid, HolderInvalid, ValidityInvalid, LicenceInForce, StoreFull,
-        StoreUnavailable: nothing was issued.
+        LicenceTypeUnknown, IssuerNotEntitled, LicenceFieldsInvalid, HolderInvalid, ValidityInvalid,
+        LicenceInForce, StoreFull, StoreUnavailable: nothing was issued.
     """
     licence_type = require_type(registry.types, wanted.licence_type)
+    if not licence_type.may_be_issued_by(caller.department):
+        raise IssuerNotEntitled(_("the type names the authorities that issue it"), pointer="/licence_type")
     licence_type.require_valid(wanted.fields)
     holder = _holder(registry, licence_type, str(wanted.fields["holder_code"]))
     presenter = _presenter(registry, wanted.presenter)
@@ -116,16 +127,16 @@ async def issue(registry: Registry, caller: Principal, wanted: IssueRequest, now
             object_sha256=licence.object_sha256.hex(),
         )
         # What leaves this room sealed leaves it sealed in the store too: the lead copy names people.
-        await asyncio.to_thread(registry.store.put, key, registry.vault.seal(data, key.encode()))
+        try:
+            await asyncio.to_thread(registry.store.put, key, registry.vault.seal(data, key.encode()))
+        except ObjectExists:
+            continue
         try:
             async with registry.pool.acquire() as connection:
                 await tables.add(connection, licence, event)
         except asyncpg.UniqueViolationError:
             await asyncio.to_thread(registry.store.delete, key)
             continue
-        except BaseException:
-            await asyncio.to_thread(registry.store.delete, key)
-            raise
         return Issued(licence, fresh=True)
 
 
@@ -181,7 +192,7 @@ def _credential(
     claims: dict[str, Any] = {
         "iss": registry.issuer,
         "iat": int(now.timestamp()),
-        "nbf": _epoch(wanted.valid_from),
+        "nbf": int(day_begins(wanted.valid_from).timestamp()),
         "vct": licence_type.vct,
         "status": registry.status_lists.reference(index),
         "licence_identifier": identifier,
@@ -192,13 +203,9 @@ def _credential(
         "valid_until": None if wanted.valid_until is None else wanted.valid_until.isoformat(),
     }
     if wanted.valid_until is not None:
-        claims["exp"] = _epoch(wanted.valid_until) + 24 * 3600
+        claims["exp"] = int(day_begins(wanted.valid_until).timestamp()) + 24 * 3600
     always = {name: wanted.fields[name] for name in licence_type.always_disclosed if name in wanted.fields}
     hidden = {
         name: value for name, value in wanted.fields.items() if name not in always and value is not None
     }
     return sd_jwt.issue(registry.keys.signer(PURPOSE), claims | always, hidden)
-
-
-def _epoch(day: date) -> int:
-    return int(datetime.combine(day, time(), UTC).timestamp())

@@ -6,9 +6,10 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from foundation.errors import NotFound
+from foundation.identifiers import contains_citizen_id
 from foundation.identity.guard import audited, requires
 from foundation.identity.principals import Principal, Role
 from foundation.language import _
@@ -28,13 +29,27 @@ FieldText = Annotated[
 CALLER_PROBLEMS = ("token-missing", "token-unknown", "token-expired", "token-wrong-audience", "role-missing")
 
 
+def without_citizen_id(code: str) -> str:
+    """Return a number or code that is stored in clear, or raise ValueError if it holds a citizen ID of 18 characters.
+
+    Old registration numbers of 15 digits look like citizen IDs of 15 digits too often to refuse those.
+    """
+    if len(code) >= 18 and contains_citizen_id(code):
+        raise ValueError("a citizen ID does not belong into this field")
+    return code
+
+
 class LicenceRequest(BaseModel):
     """What to issue. Sent again unchanged it gives the same licence, so a retry is safe."""
 
     model_config = ConfigDict(extra="forbid")
 
     licence_type: Code
-    number: Annotated[str, StringConstraints(pattern=r"^[0-9A-Z()（）号第字-]{1,60}$")]
+    number: Annotated[
+        str,
+        StringConstraints(pattern=r"^[0-9A-Z()（）号第字-]{1,60}$"),
+        AfterValidator(without_citizen_id),
+    ]
     fields: Annotated[dict[Code, FieldText | None], Field(min_length=1, max_length=100)]
     valid_from: date
     valid_until: date | None = None
@@ -54,6 +69,7 @@ class LicenceRequest(BaseModel):
                 "malformed-body",
                 "invalid-request",
                 "licence-type-unknown",
+                "issuer-not-entitled",
                 "licence-fields-invalid",
                 "holder-invalid",
                 "validity-invalid",
@@ -95,7 +111,7 @@ async def one(
 ) -> dict[str, Any]:
     """Give number, dates and state of a licence to the authority that issued it."""
     registry: Registry = request.app.state.registry
-    found = await tables.find(registry.pool, identifier) if "\0" not in identifier else None
+    found = await tables.find(registry.pool, identifier)
     if found is None or found.issuer != caller.department:
         raise NotFound(_("no such licence"))
     return shown(found)

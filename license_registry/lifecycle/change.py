@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+import asyncpg
+
 from foundation.errors import NotFound
 from foundation.identity.principals import Principal
 from foundation.language import _
 from license_registry import tables
 from license_registry.audit.event import happened
-from license_registry.issuing.errors import IssuerMismatch
+from license_registry.issuing.errors import IssuerMismatch, LicenceInForce
 from license_registry.lifecycle.states import Operation, State, next_state
 from license_registry.ports import Registry
 from license_registry.tables import Licence
@@ -33,6 +35,7 @@ async def change_state(
 
     Raises:
         NotFound, IssuerMismatch, OperationNotAllowed: as they say; nothing has changed.
+        LicenceInForce: it cannot come back, since another licence of its number has been issued meanwhile.
     """
     async with registry.pool.acquire() as connection, connection.transaction():
         found = await tables.find(connection, identifier, for_change=True)
@@ -41,7 +44,10 @@ async def change_state(
         if found.issuer != caller.department:
             raise IssuerMismatch(_("only the authority that issued a licence changes it"))
         state = next_state(found.state, operation, target)
-        await tables.set_state(connection, identifier, state, reason, now)
+        try:
+            await tables.set_state(connection, identifier, state, reason, now)
+        except asyncpg.UniqueViolationError as error:
+            raise LicenceInForce(_("another licence of this number is in force")) from error
         await tables.add_event(
             connection,
             happened(

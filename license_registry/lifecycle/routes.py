@@ -40,7 +40,14 @@ class OperationRequest(BaseModel):
     openapi_extra=audited("state-changed"),
     responses=documented(
         REGISTRY_PROBLEMS,
-        [*CALLER_PROBLEMS, "invalid-request", "not-found", "issuer-mismatch", "operation-not-allowed"],
+        [
+            *CALLER_PROBLEMS,
+            "invalid-request",
+            "not-found",
+            "issuer-mismatch",
+            "operation-not-allowed",
+            "licence-in-force",
+        ],
     ),
     summary="Suspend, return, cancel or revoke a licence",
 )

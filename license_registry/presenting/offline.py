@@ -8,8 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from foundation.civil import civil_date
 from foundation.errors import DomainError
-from foundation.language import _
+from foundation.language import _, english
 from foundation.signing import PublicKey
 from license_registry.credentials import sd_jwt
 from license_registry.credentials.status_list import Status, read_status
@@ -57,18 +58,25 @@ def verify_file(
         text = path.read_bytes()[: sd_jwt.LONGEST + 1].decode("ascii").strip()
     except UnicodeDecodeError as error:
         raise FileUnreadable(_("{file} holds no licence"), file=path.name) from error
+    if "~" not in text:
+        raise FileUnreadable(_("{file} holds no licence"), file=path.name)
     try:
         credential = sd_jwt.verify(text, keys)
     except sd_jwt.CredentialInvalid as error:
         return FileVerdict(Result.VOID, {"signature": False}, {}, str(error))
     state, known = State.VALID, None
-    if status_list is not None:
-        reference = credential.claims["status"]["status_list"]
-        status = read_status(
-            status_list, keys, str(reference["uri"]), int(reference["idx"]), int(now.timestamp())
-        )
-        # The list tells 'not valid' from 'suspended'; which of the ends it was only the registry says.
-        state = {Status.VALID: State.VALID, Status.SUSPENDED: State.SUSPENDED}.get(status, State.OTHER)
-        known = status is Status.VALID
-    checked = check(credential, state, True, now.date())
+    try:
+        if status_list is not None:
+            reference = credential.claims["status"]["status_list"]
+            status = read_status(
+                status_list, keys, str(reference["uri"]), int(reference["idx"]), int(now.timestamp())
+            )
+            # The list tells 'not valid' from 'suspended'; which of the ends it was only the registry says.
+            state = {Status.VALID: State.VALID, Status.SUSPENDED: State.SUSPENDED}.get(status, State.OTHER)
+            known = status is Status.VALID
+        checked = check(credential, state, True, civil_date(now))
+    except (KeyError, TypeError, ValueError):
+        # Well signed, but by somebody who issues other things than licences.
+        problem = _("it lacks dates or status of a licence")
+        return FileVerdict(Result.INSUFFICIENT_DATA, {"signature": True}, {}, english(problem))
     return FileVerdict(checked.result, {**checked.checks, "status": known}, checked.fields, None)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from foundation.identity.guard import audited, requires
 from foundation.identity.principals import Principal, Role
@@ -16,7 +16,7 @@ from foundation.problems import documented
 from foundation.text import Code, FreeText
 from license_registry import tables
 from license_registry.audit.event import happened
-from license_registry.issuing.routes import CALLER_PROBLEMS, shown
+from license_registry.issuing.routes import CALLER_PROBLEMS, shown, without_citizen_id
 from license_registry.lifecycle.states import STATE_NAMES
 from license_registry.ports import Registry
 from license_registry.presenting.present import lead_copy, own_licence, present
@@ -34,7 +34,7 @@ class PresentationRequest(BaseModel):
     identifier: Annotated[str, StringConstraints(min_length=20, max_length=120, pattern=r"^[0-9A-Z.]+$")]
     disclose: Annotated[list[Code], Field(max_length=100)] = []
     purpose: FreeText
-    matter: Code
+    matter: Annotated[Code, AfterValidator(without_citizen_id)]
 
 
 class CodeVerification(BaseModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from foundation.civil import civil_date
 from foundation.errors import DomainError, NotFound
 from foundation.identity.principals import Principal
 from foundation.language import _
@@ -61,7 +62,7 @@ async def verify_code(registry: Registry, caller: Principal, code: str, case: st
         licence = await tables.find(connection, presentation.identifier)
         assert licence is not None
         issuer_right = credential.claims.get("issuer_code") == licence.issuer
-        checked = check(credential, licence.state, issuer_right, now.date())
+        checked = check(credential, licence.state, issuer_right, civil_date(now))
         await tables.add_event(
             connection,
             happened(

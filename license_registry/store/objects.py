@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
 import re
 import secrets
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import urllib3
 from minio import Minio
@@ -31,20 +33,33 @@ class ObjectMissing(DomainError):
     code = "object-missing"
 
 
+class ObjectExists(DomainError):
+    """Something else stands under the key: an object is never replaced."""
+
+    code = "object-exists"
+
+
 class ObjectAltered(DomainError):
     """What the store gave back is not what was put into it."""
 
     code = "object-altered"
 
 
-_KEY = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
+_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 
 
 class ObjectStore(Protocol):
-    """Puts and gets whole objects under keys such as `licences/<identifier>.sdjwt`."""
+    """Puts and gets whole objects under keys such as `licences/<identifier>.sdjwt`.
+
+    A key has parts of letters, digits, `.`, `_` and `-`, none of which begins with a dot; anything else is a
+    ValueError.
+    """
 
     def put(self, key: str, data: bytes) -> None:
-        """Store durably; nothing stands under the key if this raises."""
+        """Store durably, once: the same bytes again change nothing, other bytes raise ObjectExists.
+
+        If this raises StoreFull, nothing new stands under the key.
+        """
 
     def get(self, key: str) -> bytes:
         """Return an object, or raise ObjectMissing."""
@@ -68,9 +83,17 @@ class FileStore:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(path)
+            # A link, not a rename: it fails where something stands already.
+            os.link(temporary, path)
+            temporary.unlink()
+            for folder in (path.parent, self._root):
+                _make_names_durable(folder)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            if isinstance(error, FileExistsError):
+                _require_same(self.get(key), data)
+                return
             if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
                 raise StoreFull(_("nothing was stored; the request may be repeated later")) from error
             raise StoreUnavailable(_("nothing was stored; the request may be repeated later")) from error
@@ -84,12 +107,13 @@ class FileStore:
             raise StoreUnavailable(_("the request may be repeated later")) from error
 
     def delete(self, key: str) -> None:
-        self._path(key).unlink(missing_ok=True)
+        try:
+            self._path(key).unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreUnavailable(_("the request may be repeated later")) from error
 
     def _path(self, key: str) -> Path:
-        if not _KEY.fullmatch(key) or ".." in key:
-            raise ValueError("not a key of the object store")
-        return self._root / key
+        return self._root / _checked(key)
 
 
 class S3Store:
@@ -100,16 +124,29 @@ class S3Store:
         self._bucket = bucket
 
     def prepare(self) -> None:
-        """Make the bucket where it is missing."""
-        if not self._client.bucket_exists(bucket_name=self._bucket):
-            self._client.make_bucket(bucket_name=self._bucket)
+        """Make the bucket where it is missing.
+
+        Raises:
+            StoreUnavailable: the server cannot be reached, or refuses.
+        """
+        try:
+            if not self._client.bucket_exists(bucket_name=self._bucket):
+                self._client.make_bucket(bucket_name=self._bucket)
+        except S3Error as error:
+            if error.code != "BucketAlreadyOwnedByYou":  # another process was faster
+                raise StoreUnavailable(_("the request may be repeated later")) from error
+        except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise StoreUnavailable(_("the request may be repeated later")) from error
 
     def put(self, key: str, data: bytes) -> None:
         try:
             self._client.put_object(
-                bucket_name=self._bucket, object_name=key, data=io.BytesIO(data), length=len(data)
+                bucket_name=self._bucket, object_name=_checked(key), data=io.BytesIO(data), length=len(data)
             )
         except S3Error as error:
+            if error.code == "PreconditionFailed":
+                _require_same(self.get(key), data)
+                return
             # Names that S3 servers give to 'no space' (MinIO, Ceph).
             if error.code in {"XMinioStorageFull", "QuotaExceeded", "InsufficientCapacity", "EntityTooLarge"}:
                 raise StoreFull(_("nothing was stored; the request may be repeated later")) from error
@@ -119,7 +156,7 @@ class S3Store:
 
     def get(self, key: str) -> bytes:
         try:
-            response = self._client.get_object(bucket_name=self._bucket, object_name=key)
+            response = self._client.get_object(bucket_name=self._bucket, object_name=_checked(key))
             try:
                 return bytes(response.read())
             finally:
@@ -134,9 +171,42 @@ class S3Store:
 
     def delete(self, key: str) -> None:
         try:
-            self._client.remove_object(bucket_name=self._bucket, object_name=key)
+            self._client.remove_object(bucket_name=self._bucket, object_name=_checked(key))
         except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
             raise StoreUnavailable(_("the request may be repeated later")) from error
+
+
+class _PutOnce(urllib3.PoolManager):
+    """Sends `If-None-Match: *` with every object, so that the server refuses to replace one.
+
+    The minio client has no argument for it; a header that is not among the signed ones may be added here.
+    """
+
+    def urlopen(  # type: ignore[override]
+        self, method: str, url: str, redirect: bool = True, **options: Any
+    ) -> urllib3.BaseHTTPResponse:
+        if method == "PUT" and urlsplit(url).path.count("/") > 1:
+            options["headers"] = {**(options.get("headers") or {}), "If-None-Match": "*"}
+        return super().urlopen(method, url, redirect, **options)
+
+
+def _checked(key: str) -> str:
+    if not _KEY.fullmatch(key):
+        raise ValueError("not a key of the object store")
+    return key
+
+
+def _require_same(stored: bytes, data: bytes) -> None:
+    if stored != data:
+        raise ObjectExists(_("an object in the store is never replaced"))
+
+
+def _make_names_durable(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def open_store(settings: Settings) -> ObjectStore:
@@ -149,7 +219,7 @@ def open_store(settings: Settings) -> ObjectStore:
         access_key=settings.s3_access_key.get_secret_value(),
         secret_key=settings.s3_secret_key.get_secret_value(),
         secure=settings.s3_secure,
-        http_client=urllib3.PoolManager(
+        http_client=_PutOnce(
             timeout=urllib3.Timeout(connect=3, read=10), retries=urllib3.Retry(total=1), maxsize=16
         ),
     )
