@@ -334,9 +334,7 @@ class Story:
     def _verify(self, http: httpx.Client, cast: Cast) -> list[str]:
         told = self.transcript
         people = (
-            p
-            for p in city.people(self.plan)
-            if p.clean and p.marital_status == "已婚" and p.status == "正常"
+            p for p in city.people(self.plan) if p.clean and p.marital_status == "已婚" and p.status == "正常"
         )
         person = next(people)
         matter, resource = "housing-fund-withdrawal", "persons-basic"

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from exchange.audit.record import Recorder
 from exchange.catalog.resources import Catalogue
+from exchange.registers.lookup import Lookups
 from foundation.ledger import DirectoryTiles
 from foundation.sensitive import Vault
 from foundation.settings import Settings
@@ -30,5 +31,6 @@ class Exchange:
     vault: Vault
     keys: KeyStore
     recorder: Recorder
+    lookups: Lookups
     catalogue: Catalogue
     tiles: DirectoryTiles

@@ -85,7 +85,7 @@ def problem_response(
 
 
 def install(app: FastAPI, table: ProblemTable, unavailable: tuple[type[Exception], ...] = ()) -> None:
-    """Make every error of `app` an RFC 9457 problem.
+    """Make every error of `app` an RFC 9457 problem, in its OpenAPI document too.
 
     Args:
         table: codes of this application's own errors.
@@ -145,6 +145,26 @@ def install(app: FastAPI, table: ProblemTable, unavailable: tuple[type[Exception
     for kind_of_error in unavailable:
         app.add_exception_handler(kind_of_error, database_down)
     app.add_exception_handler(Exception, unexpected)
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = described()
+        _describe_invalid_requests(document)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the way that FastAPI provides for it
+
+
+def _describe_invalid_requests(document: dict[str, Any]) -> None:
+    # FastAPI adds a form of its own for requests that do not fit; ours is another.
+    ours = documented({}, ["invalid-request"])[422]
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            given = operation["responses"].get("422")
+            if given is not None and PROBLEM_MEDIA_TYPE not in given["content"]:
+                operation["responses"]["422"] = ours
+    for name in ("HTTPValidationError", "ValidationError"):
+        document.get("components", {}).get("schemas", {}).pop(name, None)
 
 
 def documented(table: ProblemTable, codes: Iterable[str]) -> dict[int | str, dict[str, Any]]:
@@ -198,8 +218,8 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
 def _pointer(location: tuple[int | str, ...]) -> str:
     parts = location[1:] if location and location[0] == "body" else location
     pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
-    # Members' names come from outside too: one may be a citizen ID, or no text at all.
-    return mask_citizen_ids(pointer.encode(errors="replace").decode())
+    # Members' names come from outside too: one may be a citizen ID.
+    return mask_citizen_ids(pointer)
 
 
 def _request_id(request: Request) -> str | None:

@@ -12,6 +12,7 @@ from typing import TypeVar
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -50,6 +51,8 @@ class Shortcut:
         request = Request(scope, receive)
         try:
             response = await handler(request)
+        except ClientDisconnect:
+            return
         except Exception as error:  # noqa: BLE001 -- the application's own handlers know every one
             response = await self._refuse(request, error)
         await response(scope, receive, send)
@@ -69,11 +72,14 @@ async def read_body(request: Request, model: type[_Body]) -> _Body:
     Raises:
         RequestValidationError: not JSON, or not as the model wants it.
     """
+    body = await request.body()
+    if not body:
+        raise RequestValidationError([{"type": "missing", "loc": ("body",), "msg": "Field required"}])
     if not request.headers.get("content-type", "").startswith("application/json"):
         place = ("header", "content-type")
         raise RequestValidationError([{"type": "content_type", "loc": place, "msg": "send application/json"}])
     try:
-        return model.model_validate_json(await request.body())
+        return model.model_validate_json(body)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in found]) from error

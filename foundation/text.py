@@ -13,10 +13,15 @@ _UNCLEAN = frozenset({"Cc", "Cs", "Cn", "Zl", "Zp"})
 
 
 def is_clean(text: str) -> bool:
-    """True without control characters, surrogates and unassigned code points (line breaks count as control)."""
-    if text.isascii():
-        return text.isprintable()
-    return not any(unicodedata.category(c) in _UNCLEAN for c in text)
+    """True without control characters, surrogates and unassigned code points (line breaks count as control).
+
+    Unassigned ones of the ideographic planes pass: they are rare characters of names, newer than our tables.
+    """
+    if text.isprintable():
+        return True
+    return not any(
+        unicodedata.category(c) in _UNCLEAN and not "\U00020000" <= c <= "\U0003fffd" for c in text
+    )
 
 
 def _clean(text: str) -> str:

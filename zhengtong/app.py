@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import sys
 from collections.abc import AsyncIterator, Mapping
 
 from fastapi import FastAPI
@@ -46,6 +47,8 @@ def create_app(settings: Settings, address: str) -> Door:
             # What is loaded by now stays: the collector need not walk it again and again while requests wait.
             gc.collect()
             gc.freeze()
+            gc.set_threshold(20_000, 20, 50)
+            sys.setswitchinterval(0.001)
             yield
             gc.unfreeze()
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -136,19 +137,25 @@ def serve(settings: Settings, host: str | None, port: int | None) -> None:
         settings = Settings(**given)
     except ValidationError as error:
         raise Refused(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
-    with database.running_database(settings) as address:
+    family = socket.AF_INET6 if ":" in settings.listen_host else socket.AF_INET
+    # Bound first, so that a port that is taken is told before anything is opened.
+    with (
+        socket.create_server(
+            (settings.listen_host, settings.listen_port), family=family, backlog=2048
+        ) as door,
+        database.running_database(settings) as address,
+    ):
         database.require_current_schema(address)
         configure_logging(settings.log_level, settings.logs_folder)
         click.echo(both(_("Serving at {address}"), address=settings.base_url))
-        uvicorn.run(
+        options = uvicorn.Config(
             create_app(settings, address),
-            host=settings.listen_host,
-            port=settings.listen_port,
             log_config=None,
             access_log=False,
             server_header=False,
             proxy_headers=False,
         )
+        uvicorn.Server(options).run(sockets=[door])
 
 
 @main.command(help="接入一个数据源的文件 · Bring in a file of a source")

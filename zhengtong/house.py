@@ -19,6 +19,8 @@ from exchange.audit.record import Recorder
 from exchange.catalog.resources import load_catalogue
 from exchange.ports import Exchange
 from exchange.queries.verify import PURPOSE as ANSWER_PURPOSE
+from exchange.registers.lookup import Lookups
+from exchange.registers.schemas import load_registers
 from foundation import database
 from foundation.identity import development_issuer
 from foundation.identity.guard import Guard
@@ -115,6 +117,8 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=5))
         recorder = Recorder(pool)
         await stack.enter_async_context(recorder.running())
+        lookups = Lookups(pool, load_registers().values())
+        await stack.enter_async_context(lookups.running())
         await stack.enter_async_context(
             _task(run_forever(pool, tiles, log_signer, interval=settings.sequence_interval_seconds))
         )
@@ -126,7 +130,9 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         token_keys = _TokenKeys(keys)
         issuer = f"{settings.base_url}/registry"
         yield House(
-            exchange=Exchange(settings, pool, engine, vault, keys, recorder, load_catalogue(), tiles),
+            exchange=Exchange(
+                settings, pool, engine, vault, keys, recorder, lookups, load_catalogue(), tiles
+            ),
             registry=Registry(
                 settings,
                 pool,

@@ -7,20 +7,17 @@ durable. Refusals are recorded the same way.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import uuid
-from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from exchange.audit.tables import INSERT_RECORDS
+from foundation.grouping import Grouped
 from foundation.identity.principals import Principal
 from foundation.ledger import commit, new_salt
 from foundation.signing import canonical_json
-
-LARGEST_GROUP = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,62 +69,30 @@ def prepare(
 
 
 class Recorder:
-    """Writes records in groups. One per process; `running()` owns the task that writes."""
+    """Writes records in groups (`Grouped`), each group in one transaction. One per process."""
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
-        self._waiting: list[tuple[AccessRecord, asyncio.Future[None]]] = []
-        self._wake = asyncio.Event()
-        self._closing = False
+        self._grouped: Grouped[AccessRecord, None] = Grouped(self._write)
 
     async def record(self, record: AccessRecord) -> None:
         """Return once the record is durable; raise what the database raised if it could not be written."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((record, done))
-        self._wake.set()
-        await done
+        await self._grouped(record)
 
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    def running(self) -> AbstractAsyncContextManager[None]:
         """Run the writer; on leaving, what still waits is written first."""
-        task = asyncio.create_task(self._write_until_closed())
-        try:
-            yield
-        finally:
-            self._closing = True
-            self._wake.set()
-            await task
+        return self._grouped.running()
 
-    async def _write_until_closed(self) -> None:
-        while True:
-            await self._wake.wait()
-            group, self._waiting = self._waiting[:LARGEST_GROUP], self._waiting[LARGEST_GROUP:]
-            if group:
-                await self._write(group)
-            if not self._waiting:
-                if self._closing:
-                    return
-                self._wake.clear()
-
-    async def _write(self, group: list[tuple[AccessRecord, asyncio.Future[None]]]) -> None:
-        records = [record for record, _ in group]
-        try:
-            await self._pool.execute(
-                INSERT_RECORDS,
-                [r.id for r in records],
-                [r.recorded_at for r in records],
-                [r.client_id for r in records],
-                [r.subject for r in records],
-                [r.outcome for r in records],
-                [r.entry for r in records],
-                [r.salt for r in records],
-                [r.content for r in records],
-            )
-        except Exception as error:  # noqa: BLE001 -- handed to every request that waits for it
-            for _, done in group:
-                if not done.done():
-                    done.set_exception(error)
-        else:
-            for _, done in group:
-                if not done.done():
-                    done.set_result(None)
+    async def _write(self, records: list[AccessRecord]) -> list[None]:
+        await self._pool.execute(
+            INSERT_RECORDS,
+            [r.id for r in records],
+            [r.recorded_at for r in records],
+            [r.client_id for r in records],
+            [r.subject for r in records],
+            [r.outcome for r in records],
+            [r.entry for r in records],
+            [r.salt for r in records],
+            [r.content for r in records],
+        )
+        return [None] * len(records)

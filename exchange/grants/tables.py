@@ -6,7 +6,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Row, Table, Text, select, update
+from sqlalchemy import Column, Index, Row, Table, Text, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP, UUID, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -28,6 +28,7 @@ share_grant = Table(
     Column("ended_at", TIMESTAMP(timezone=True)),
     Column("granted_by", Text, nullable=False),
     Column("granted_at", TIMESTAMP(timezone=True), nullable=False),
+    Index("share_grant_client", "client_id", "resource"),
 )
 
 

@@ -11,7 +11,7 @@ from exchange.audit.record import prepare
 from exchange.ports import Exchange
 from exchange.queries.answer import Verdict, compare, statement
 from exchange.queries.authorise import Question, decide, prepare_question
-from exchange.registers.lookup import find, open_row
+from exchange.registers.lookup import open_row
 from foundation.errors import DomainError
 from foundation.identity.principals import Principal
 from foundation.signing import canonical_json, sign_compact
@@ -45,8 +45,8 @@ async def verify(exchange: Exchange, caller: Principal, question: Question, now:
     try:
         prepared = prepare_question(question, exchange.catalogue, exchange.vault)
         subject = prepared.subject
-        found = await find(
-            exchange.pool, prepared.resource.register, caller.id, question.resource, prepared.subject
+        found = await exchange.lookups.find(
+            prepared.resource.register, caller.id, question.resource, prepared.subject
         )
         grant = decide(prepared, found, now)
     except DomainError as refusal:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import orjson
 
 from exchange.registers.schemas import RegisterSchema, place
+from foundation.grouping import Grouped
 from foundation.sensitive import Vault
 
 
@@ -45,45 +49,58 @@ class Found:
 
 
 def statement(register: RegisterSchema) -> str:
-    """Return the SQL for one register; $1 client, $2 resource, $3 subject. Its plan is checked by a test."""
+    """Return the SQL for one register; $1 clients, $2 resources, $3 subjects, in step. A test checks its plan."""
     return (
-        "SELECT g.id, g.fields, g.matters, g.purpose, g.valid_from, g.valid_until,"
+        "SELECT q.turn, g.id, g.fields, g.matters, g.purpose, g.valid_from, g.valid_until,"
         " r.content, r.sealed, r.source, r.valid_from AS row_valid_from, r.version"
-        " FROM (SELECT 1) AS one"
-        " LEFT JOIN exchange.share_grant g ON g.client_id = $1 AND g.resource = $2 AND g.ended_at IS NULL"
-        f" LEFT JOIN exchange.{register.table} r ON r.subject = $3"
+        " FROM unnest($1::text[], $2::text[], $3::bytea[]) WITH ORDINALITY"
+        " AS q (client_id, resource, subject, turn)"
+        " LEFT JOIN exchange.share_grant g"
+        " ON g.client_id = q.client_id AND g.resource = q.resource AND g.ended_at IS NULL"
+        f" LEFT JOIN exchange.{register.table} r ON r.subject = q.subject"
     )
 
 
-async def find(pool: Any, register: RegisterSchema, client_id: str, resource: str, subject: bytes) -> Found:
-    """Look up grants and subject in one round trip.
+class Lookups:
+    """Looks up grants and subjects; questions that run at the same moment share one round trip (`Grouped`).
 
     Args:
-        pool: asyncpg pool; its connections keep the statement prepared.
-        subject: blind index of the identifier.
+        pool: asyncpg pool; its connections keep the statements prepared.
     """
-    rows = await pool.fetch(statement(register), client_id, resource, subject)
-    grants = tuple(
-        GrantRow(
-            row["id"],
-            frozenset(row["fields"]),
-            frozenset(row["matters"]),
-            row["purpose"],
-            row["valid_from"],
-            row["valid_until"],
-        )
-        for row in rows
-        if row["id"] is not None
-    )
-    first = rows[0]
-    if first["version"] is None:
-        return Found(grants, None)
-    return Found(
-        grants,
-        RegisterRow(
-            first["content"], first["sealed"], first["source"], first["row_valid_from"], first["version"]
-        ),
-    )
+
+    def __init__(self, pool: Any, registers: Iterable[RegisterSchema]) -> None:
+        self._by_register = {
+            register.name: Grouped(partial(_find, pool, statement(register))) for register in registers
+        }
+
+    async def find(self, register: RegisterSchema, client_id: str, resource: str, subject: bytes) -> Found:
+        """Return what there is for one question; `subject` is the blind index of the identifier."""
+        return await self._by_register[register.name]((client_id, resource, subject))
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the tasks that do the work."""
+        async with contextlib.AsyncExitStack() as stack:
+            for grouped in self._by_register.values():
+                await stack.enter_async_context(grouped.running())
+            yield
+
+
+async def _find(pool: Any, sql: str, questions: list[tuple[str, str, bytes]]) -> list[Found]:
+    clients, resources, subjects = zip(*questions, strict=True)
+    grants: list[list[GrantRow]] = [[] for _ in questions]
+    found: list[RegisterRow | None] = [None] * len(questions)
+    for (
+        turn, id_, fields, matters, purpose, valid_from, valid_until,
+        content, sealed, source, row_valid_from, version,
+    ) in await pool.fetch(sql, clients, resources, subjects):  # fmt: skip
+        if id_ is not None:
+            grants[turn - 1].append(
+                GrantRow(id_, frozenset(fields), frozenset(matters), purpose, valid_from, valid_until)
+            )
+        if version is not None:
+            found[turn - 1] = RegisterRow(content, sealed, source, row_valid_from, version)
+    return [Found(tuple(given), row) for given, row in zip(grants, found, strict=True)]
 
 
 def open_row(vault: Vault, register: RegisterSchema, subject: bytes, row: RegisterRow) -> dict[str, Any]:

@@ -118,6 +118,8 @@ def mask_citizen_ids(text: str) -> str:
 
 def contains_citizen_id(text: str) -> bool:
     """True if a text holds a citizen ID: 18 characters that check out, or 15 with a date and a known division."""
+    if len(text) < 15:
+        return False
     return any(_is_plausible(match[0]) for match in _LOOKS_LIKE_ONE.finditer(text))
 
 

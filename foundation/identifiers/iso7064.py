@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from operator import mul
+
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _VALUES = {character: value for value, character in enumerate(ALPHABET)}
 _LEGACY_VALUES = {c: v if v < 10 else v + 1 for c, v in _VALUES.items()}
+_WEIGHTS_17 = tuple(pow(2, 17 - place, 11) for place in range(17))
+_ZEROS_17 = 48 * sum(_WEIGHTS_17)
 
 
 def mod_11_2(digits: str) -> str:
@@ -13,9 +17,13 @@ def mod_11_2(digits: str) -> str:
     Raises:
         ValueError: something else than a digit.
     """
-    check = 0
-    for digit in digits:
-        check = (check + _digit(digit)) * 2 % 11
+    if len(digits) == 17 and digits.isascii() and digits.isdigit():
+        # The length of every citizen ID: one pass in C. 48 is the code of the digit 0, taken off at the end.
+        check = sum(map(mul, digits.encode(), _WEIGHTS_17)) - _ZEROS_17
+    else:
+        check = 0
+        for digit in digits:
+            check = (check + _digit(digit)) * 2 % 11
     return "0123456789X"[(1 - check) % 11]
 
 

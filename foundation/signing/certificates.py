@@ -44,9 +44,10 @@ class CertificateAuthority:
         """Return the PEM chain of a key, leaf first, root last; issued at `now` if there was none.
 
         Raises:
-            CertificateUnavailable: no such key, or an SM2 key.
+            CertificateUnavailable: no such key, an SM2 key, or a key for root certificates that is not active.
         """
-        public = self._keys.verification_keys().get(kid) or self._keys.verification_keys(CA_PURPOSE).get(kid)
+        root_keys = self._keys.verification_keys(CA_PURPOSE)
+        public = self._keys.verification_keys().get(kid) or root_keys.get(kid)
         if public is None:
             raise CertificateUnavailable(f"{kid}: no such key")
         path = self._path(kid)
@@ -57,6 +58,9 @@ class CertificateAuthority:
         signer = self._keys.signer(CA_PURPOSE)
         if not isinstance(signer, P256Signer):
             raise KeyStoreError(f"{self._keys.directory}: the root certificate's key is not of P-256")
+        if kid in root_keys and kid != signer.kid:
+            # A leaf under the kid of a root would later be taken for that root.
+            raise CertificateUnavailable(f"{kid}: a key of {CA_PURPOSE} has a certificate once it is active")
         with locked(self._directory, exclusive=True):
             if not path.exists():
                 root_path = self._path(signer.kid)
@@ -75,7 +79,7 @@ class CertificateAuthority:
         is never without one.
 
         Raises:
-            CertificateUnavailable: no such key, or an SM2 key.
+            CertificateUnavailable: as for `issue`.
         """
         for record in self._keys.records():
             if record.kid == kid:

@@ -303,7 +303,7 @@ class KeyStore:
             raise KeyStoreError(
                 f"{path}: does not open: written under another master key, or changed since"
             ) from error
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise KeyStoreError(f"{path}: damaged key file ({type(error).__name__})") from error
         except OSError as error:
             raise KeyStoreError(f"{path}: cannot be read ({error.strerror})") from error

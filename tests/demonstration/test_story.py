@@ -81,7 +81,17 @@ def test_what_does_not_come_out_as_told_shows_in_the_exit_code(tmp_path: Path) -
     path = tmp_path / "empty.csv"
     path.write_text(f"{header}\n某公司,123,2001-01-01,,,,,,,\n", encoding="utf-8")
     with temporary_home() as home:
-        command = [sys.executable, "-m", "zhengtong", "--home", str(home), "demo", "--once", "--people", "1000"]
+        command = [
+            sys.executable,
+            "-m",
+            "zhengtong",
+            "--home",
+            str(home),
+            "demo",
+            "--once",
+            "--people",
+            "1000",
+        ]
         done = subprocess.run(
             [*command, "--port", str(free_port()), "--data", str(path)],
             capture_output=True,

@@ -228,7 +228,7 @@ BODIES: dict[str, tuple[bytes, int, str]] = {
     "NUL in text": (orjson.dumps(question(case="a\0b")), 422, "invalid-request"),
     "unknown member": (orjson.dumps(question(extra=1)), 422, "invalid-request"),
     "citizen ID in a free field": (orjson.dumps(question(case=f"case of {PERSON}")), 422, "invalid-request"),
-    "lone surrogate": (b'{"resource": "\\ud800"}', 422, "invalid-request"),
+    "lone surrogate": (b'{"resource": "\\ud800"}', 400, "malformed-body"),
     "ten megabytes": (b" " * 10_000_000, 413, "body-too-large"),
 }
 
@@ -321,13 +321,14 @@ def test_a_plan_that_scans_no_table(service: Service) -> None:
 
     sql = (
         statement(load_registers()["persons"])
-        .replace("$1", "'x'")
-        .replace("$2", "'y'")
-        .replace("$3", "'\\x00'")
+        .replace("$1", "array['x']")
+        .replace("$2", "array['y']")
+        .replace("$3", "array['\\x00'::bytea]")
     )
     with psycopg.connect(service.address) as connection:
         connection.execute("SET enable_seqscan = off")
         plan = "\n".join(line for (line,) in connection.execute("EXPLAIN " + sql))
     assert "Seq Scan" not in plan
     assert plan.count("Index") >= 2
-    assert plan.count("person_p") <= 2, "one partition only"
+    # The subjects are known at run time only: each partition stands in the plan, by its key.
+    assert plan.count("_pkey on person_p") == plan.count(" on person_p")

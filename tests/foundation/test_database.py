@@ -48,7 +48,7 @@ TABLES: dict[str, MetaData] = {
     "license_registry": license_registry.tables.metadata,
 }
 # Written and read by SQL of their own alone.
-NOT_DESCRIBED = {"ingest_run", "ingest_cursor", "finding", "quarantine", "share_grant_client"}
+NOT_DESCRIBED = {"ingest_run", "ingest_cursor", "finding"}
 
 
 @pytest.fixture

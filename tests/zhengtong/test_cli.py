@@ -203,6 +203,13 @@ def test_the_demonstration_refuses_a_port_that_is_taken(run: Run) -> None:
         assert str(port) in one_line(run("demo", "--once", "--port", str(port)))
 
 
+def test_serving_refuses_a_port_that_is_taken(run: Run) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert "in use" in one_line(run("serve", "--port", str(taken.getsockname()[1])))
+
+
 @pytest.fixture(scope="module")
 def log(service: Service, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A log with records: folder, address, key and the auditor's export."""
