@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
+from itertools import repeat
 from typing import Any
 
 import jsonschema_rs
@@ -33,10 +34,14 @@ class Finding:
 
 @dataclass(slots=True)
 class Checked:
-    """A batch after all checks: records that fit the register's schema, in step with `origins` and `raw`."""
+    """A batch after all checks: records that fit the register's schema, in step with `origins` and `raw`.
+
+    Args:
+        records: each as its fields that may stand in clear and its sensitive ones, both sorted by name.
+    """
 
     origins: list[int] = field(default_factory=list)
-    records: list[dict[str, Any]] = field(default_factory=list)
+    records: list[tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=list)
     raw: list[bytes] = field(default_factory=list)
     bad: list[BadRow] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
@@ -62,6 +67,7 @@ class Checker:
         self._validator = jsonschema_rs.validator_for(dict(register.schema))
         self._empty = frozenset(mapping.empty)
         self._required = frozenset(register.schema["required"])
+        self._sensitive = register.sensitive
 
     def check(self, batch: RawBatch) -> Checked:
         """Normalise and check one batch; every row ends up either in `records` or in `bad`."""
@@ -98,15 +104,24 @@ class Checker:
         checked = Checked(bad=list(batch.bad))
         is_valid = self._validator.is_valid
         faults = notes.faults
-        for place, (origin, raw, values) in enumerate(
-            zip(batch.origins, batch.raw, zip(*columns, strict=True), strict=True)
-        ):
+        by_name = dict(sorted(zip(names, columns, strict=True)))
+        clear = [name for name in by_name if name not in self._sensitive]
+        secret = [name for name in by_name if name in self._sensitive]
+        rows = zip(
+            batch.origins,
+            batch.raw,
+            *(_rows(by_name, part, len(batch.raw)) for part in (clear, secret)),
+            strict=True,
+        )
+        for place, (origin, raw, clear_values, secret_values) in enumerate(rows):
             fault = faults.get(place) if faults else None
             if fault is None:
-                record = {n: v for n, v in zip(names, values, strict=True) if v is not None}
+                shown = {n: v for n, v in zip(clear, clear_values, strict=True) if v is not None}
+                sealed = {n: v for n, v in zip(secret, secret_values, strict=True) if v is not None}
+                record = shown | sealed
                 if is_valid(record):
                     checked.origins.append(origin)
-                    checked.records.append(record)
+                    checked.records.append((shown, sealed))
                     checked.raw.append(raw)
                     continue
                 fault = self._why(record)
@@ -126,6 +141,8 @@ class Checker:
 
     def _text(self, values: Sequence[Any], field_name: str, notes: _Notes) -> list[Any]:
         empty = self._empty
+        if _is_plain(values):
+            return [None if value in empty else value for value in values]
         cleaned: list[Any] = []
         append = cleaned.append
         for place, value in enumerate(values):
@@ -161,6 +178,22 @@ class Checker:
                 found = known[code] = findings(code, self._year) if len(code) == 6 else ()
             for finding in found:
                 notes.findings.append((place, field_name, finding))
+
+
+def _rows(
+    by_name: Mapping[str, Sequence[Any]], names: Sequence[str], count: int
+) -> Iterable[tuple[Any, ...]]:
+    columns = [by_name[name] for name in names]
+    return zip(*columns, strict=True) if columns else repeat((), count)
+
+
+def _is_plain(values: Sequence[Any]) -> bool:
+    """True for a column of texts without anything to tidy, seen by one look at all of them together."""
+    try:
+        together = "".join(values)
+    except TypeError:
+        return False
+    return " " not in together and together.isprintable() and _LOST not in together
 
 
 _LOST = "\ufffd"

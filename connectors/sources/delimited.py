@@ -127,8 +127,13 @@ def _batch(rows: list[bytes], before: int, encoding: str, delimiter: str, order:
     raw: list[bytes] = []
     good: list[list[str]] = []
     texts, numbers = _decode(rows, before, encoding, bad)
+    everything = list(_cells(texts, delimiter))
+    if len(texts) == len(rows) and not any(cells is None or len(cells) != width for cells in everything):
+        # The usual batch: nothing to set aside.
+        turned = list(zip(*everything, strict=True))
+        return RawBatch(numbers, [turned[i] for i in order], rows, bad, before + len(rows))
     # One element is one row, so that the reader's rows and ours stay in step even where a quote hides a break.
-    for number, cells in zip(numbers, _cells(texts, delimiter), strict=True):
+    for number, cells in zip(numbers, everything, strict=True):
         original = rows[number - before - 1]
         if cells is None:
             bad.append(BadRow(number, None, "malformed-row", original))

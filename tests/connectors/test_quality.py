@@ -73,12 +73,17 @@ def one(mapping: SourceMapping, row: dict[str, Any], **changes: Any) -> Checked:
 
 
 def kept(checked: Checked) -> dict[str, Any]:
-    return checked.records[checked.origins.index(2)]
+    shown, hidden = checked.records[checked.origins.index(2)]
+    return shown | hidden
 
 
 def test_a_good_row_becomes_a_record_without_its_empty_fields() -> None:
     checked = check(POPULATION, ROW)
-    assert checked.records == [
+    ((shown, hidden),) = checked.records
+    assert [list(part) for part in (shown, hidden)] == [sorted(part) for part in (shown, hidden)]
+    assert set(hidden) <= load_registers()["persons"].sensitive
+    assert set(shown).isdisjoint(load_registers()["persons"].sensitive)
+    assert [shown | hidden] == [
         {
             "citizen_id": PERSON,
             "name": "张三丰",

@@ -51,7 +51,13 @@ class Bringing:
             for number, value in batch.items():
                 origin += 1
                 rows.append(
-                    StagedRow(subject(number), f'{{"v": "{value}"}}', value.encode(), value.encode(), origin)
+                    StagedRow(
+                        subject(number),
+                        f'{{"v": "{value}"}}'.encode(),
+                        value.encode(),
+                        value.encode(),
+                        origin,
+                    )
                 )
             self._now += timedelta(seconds=1)
             with self._connection.transaction():
@@ -149,7 +155,7 @@ def test_a_batch_that_is_rolled_back_leaves_no_trace_for_the_next(connection: ps
     run_id = uuid.uuid4()
 
     def bring(value: str) -> Merged:
-        stage(connection, [StagedRow(subject(1), f'{{"v": "{value}"}}', None, value.encode(), 1)])
+        stage(connection, [StagedRow(subject(1), f'{{"v": "{value}"}}'.encode(), None, value.encode(), 1)])
         return merge(connection, "person", "police", run_id, 1, START + timedelta(minutes=1))
 
     with connection.transaction(force_rollback=True):
@@ -167,7 +173,7 @@ def test_a_staged_row_holds_any_content(connection: psycopg.Connection) -> None:
     prepare_staging(connection)
     content = '{"v": "阎䶮𠮷 \\"\\\\ \\n\\t, {}"}'
     with connection.transaction():
-        stage(connection, [StagedRow(subject(7), content, None, b"f", 2**40)])
+        stage(connection, [StagedRow(subject(7), content.encode(), None, b"f", 2**40)])
         merge(connection, "person", "police", uuid.uuid4(), 1, START)
     assert current_rows(connection, "person", [subject(7), subject(8)]) == {
         subject(7): ({"v": '阎䶮𠮷 "\\ \n\t, {}'}, None)
