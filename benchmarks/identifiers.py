@@ -18,7 +18,7 @@ from typing import Any
 import stdnum.cn.ric
 import stdnum.cn.uscc
 
-from demonstration.city import company_code
+from demonstration.city.codes import company_code
 from foundation.identifiers import CitizenId, check_citizen_ids, check_usccs
 
 RATE_TARGET = 1_000_000

@@ -143,10 +143,10 @@ def test_the_audience_is_the_one_asked_for(service: Service, resource: str | Non
 # Changed claims, and what the refusal must speak of.
 BAD_CLAIMS: dict[str, tuple[dict[str, Any], str]] = {
     "expired": ({"exp": int(time.time()) - CLOCK_SKEW_SECONDS - 5}, "expired"),
-    "not yet valid": ({"nbf": int(time.time()) + 600}, "not valid yet"),
-    "issued in the future": ({"iat": int(time.time()) + 600}, "not valid yet"),
+    "not yet valid": ({"nbf": int(time.time()) + 86_400}, "not valid yet"),
+    "issued in the future": ({"iat": int(time.time()) + 86_400}, "not valid yet"),
     "too long-lived": (
-        {"exp": int(time.time()) + LONGEST_LIFE_SECONDS + CLOCK_SKEW_SECONDS + 60},
+        {"exp": int(time.time()) + 86_400},
         f"longer than {LONGEST_LIFE_SECONDS}",
     ),
     "endless": ({"exp": 10**300}, f"longer than {LONGEST_LIFE_SECONDS}"),
