@@ -14,10 +14,12 @@ class Work:
 
     def __init__(self) -> None:
         self.groups: list[list[int]] = []
+        self.begun = asyncio.Event()
         self.let = asyncio.Event()
 
     async def __call__(self, numbers: list[int]) -> list[int]:
         self.groups.append(numbers)
+        self.begun.set()
         await self.let.wait()
         if -1 in numbers:
             raise ConnectionError("gone")
@@ -30,8 +32,7 @@ def test_what_comes_in_during_one_group_makes_the_next() -> None:
         grouped = Grouped(work)
         async with grouped.running():
             first = asyncio.ensure_future(grouped(1))
-            while not work.groups:
-                await asyncio.sleep(0)
+            await work.begun.wait()
             others = [asyncio.ensure_future(grouped(number)) for number in (2, 3, 4)]
             await asyncio.sleep(0)
             work.let.set()
@@ -73,8 +74,7 @@ def test_somebody_who_went_away_costs_the_others_nothing() -> None:
         grouped = Grouped(work)
         async with grouped.running():
             leaving, staying = asyncio.ensure_future(grouped(1)), asyncio.ensure_future(grouped(2))
-            while not work.groups:
-                await asyncio.sleep(0)
+            await work.begun.wait()
             leaving.cancel()
             work.let.set()
             assert await staying == 4
