@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import hypothesis
 import psycopg
 import pytest
 import uvicorn
@@ -36,6 +37,10 @@ from zhengtong.house import open_vault
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 MARKET = "11990100MB2A00001X"
+
+# The same examples each time, and no clock: a busy machine is no defect.
+hypothesis.settings.register_profile("house", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("house")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

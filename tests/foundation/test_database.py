@@ -224,7 +224,7 @@ def test_the_migrated_tables_are_those_of_the_program(
     "option", ["sslmode=disable", "application_name=zhengtong", "options=-c%20jit%3Doff"]
 )
 def test_every_driver_takes_the_options_of_an_address(database_url: str, option: str) -> None:
-    address = f"{database_url}&{option}"
+    address = f"{database_url}{'&' if '?' in database_url else '?'}{option}"
     database.require_current_schema(address)
 
     async def ask() -> tuple[int, int]:
