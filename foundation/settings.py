@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     master_key: SecretStr | None = Field(
         default=None, description="32 bytes in base64 that wrap every other key; none: a file under home"
     )
+    data_cipher: Literal["aes-256-gcm", "sm4-gcm"] = Field(
+        default="aes-256-gcm", description="Cipher of sensitive fields at rest, from now on"
+    )
 
     listen_host: str = "127.0.0.1"
     listen_port: int = Field(default=8800, ge=0, le=65535)

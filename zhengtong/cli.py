@@ -43,8 +43,8 @@ from foundation.ledger import (
     read_records,
     verify_log,
 )
-from foundation.sensitive import KeyringError
-from foundation.settings import Settings, SettingsError
+from foundation.sensitive import KeyringError, rotate_data_key
+from foundation.settings import Settings, SettingsError, load_master_key
 from foundation.signing import KeyStateError, KeyStoreError, PublicKey
 from foundation.telemetry import configure_logging
 from license_registry.presenting.offline import verify_file
@@ -371,6 +371,14 @@ def keys() -> None:
 def rotate(settings: Settings, purpose: str) -> None:
     record = open_keys(settings, datetime.now(UTC)).rotate(purpose, datetime.now(UTC))
     click.echo(both(_("Active for {purpose} is now {kid}"), purpose=purpose, kid=record.kid))
+
+
+@keys.command("rotate-data", help="轮换敏感字段的密钥 · Rotate the key of sensitive fields")
+@click.pass_obj
+@one_line
+def rotate_data(settings: Settings) -> None:
+    keyring = rotate_data_key(settings.keys_folder / "data", load_master_key(settings), datetime.now(UTC))
+    click.echo(both(_("New rows are sealed under data key {version}"), version=keyring.current))
 
 
 @main.command(help="演示主要流程 · Run the main job, told as it goes")

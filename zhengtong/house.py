@@ -74,7 +74,10 @@ def open_keys(settings: Settings, now: datetime) -> KeyStore:
 
 def open_vault(settings: Settings, now: datetime) -> Vault:
     """Open the vault for sensitive fields."""
-    return Vault(open_keyring(settings.keys_folder / "data", load_master_key(settings), now))
+    keyring = open_keyring(
+        settings.keys_folder / "data", load_master_key(settings), now, settings.data_cipher
+    )
+    return Vault(keyring)
 
 
 def open_log_signer(settings: Settings, keys: KeyStore) -> LogSigner:

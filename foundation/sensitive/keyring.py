@@ -23,8 +23,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-KEY_BYTES = 32
-NONCE_BYTES = 12
+from foundation.sensitive.ciphers import CIPHER_NAMES, KEY_BYTES, NONCE_BYTES, CipherName
+
+WRAPPING_KEY_BYTES = 32
 FILE_NAME = "data-keys.json"
 
 
@@ -34,15 +35,22 @@ class KeyringError(RuntimeError):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Keyring:
-    """Unwrapped keys, in memory only: `current` is the version that new rows are sealed under."""
+    """Unwrapped keys, in memory only: `current` is the version that new rows are sealed under.
+
+    The length of a data key tells its cipher (`ciphers.cipher`).
+    """
 
     index_key: bytes
     data_keys: Mapping[int, bytes]
     current: int
 
 
-def open_keyring(folder: Path, master_key: bytes, now: datetime) -> Keyring:
+def open_keyring(folder: Path, master_key: bytes, now: datetime, cipher: CipherName | None = None) -> Keyring:
     """Read the keys of `folder`, making them at the first start; safe for two processes at once.
+
+    Args:
+        cipher: that new rows are to be sealed by; where the current key is for another, a new key is made. None:
+            whatever is current.
 
     Raises:
         KeyringError: the file is damaged, or the master key is not the one it was wrapped under.
@@ -52,33 +60,47 @@ def open_keyring(folder: Path, master_key: bytes, now: datetime) -> Keyring:
         path = folder / FILE_NAME
         if not path.exists():
             first = {
-                "index": _wrap(secrets.token_bytes(KEY_BYTES), master_key, "index"),
-                "data": {"1": _new_data_key(1, master_key, now)},
+                "index": _wrap(secrets.token_bytes(WRAPPING_KEY_BYTES), master_key, "index"),
+                "data": {"1": _new_data_key(1, cipher or CIPHER_NAMES[0], master_key, now)},
             }
             _write(path, first)
-        return _unwrapped(path, _read(path), master_key)
+        stored = _read(path)
+        keyring = _unwrapped(path, stored, master_key)
+        if cipher is not None and len(keyring.data_keys[keyring.current]) != KEY_BYTES[cipher]:
+            return _with_new_key(path, stored, cipher, master_key, now)
+        return keyring
 
 
 def rotate_data_key(folder: Path, master_key: bytes, now: datetime) -> Keyring:
-    """Add a data key and make it current; rows sealed under older ones stay readable."""
+    """Add a data key for the same cipher and make it current; rows sealed under older ones stay readable."""
     open_keyring(folder, master_key, now)
     with _locked(folder):
         path = folder / FILE_NAME
         stored = _read(path)
-        _unwrapped(path, stored, master_key)
-        version = max(int(number) for number in stored["data"]) + 1
-        stored["data"][str(version)] = _new_data_key(version, master_key, now)
-        _write(path, stored)
-        return _unwrapped(path, stored, master_key)
+        keyring = _unwrapped(path, stored, master_key)
+        used = len(keyring.data_keys[keyring.current])
+        (cipher,) = (name for name, length in KEY_BYTES.items() if length == used)
+        return _with_new_key(path, stored, cipher, master_key, now)
 
 
-def _new_data_key(version: int, master_key: bytes, now: datetime) -> dict[str, str]:
-    wrapped = _wrap(secrets.token_bytes(KEY_BYTES), master_key, f"data:{version}")
-    return {"wrapped": wrapped, "created_at": now.isoformat()}
+def _with_new_key(
+    path: Path, stored: dict[str, Any], cipher: CipherName, master_key: bytes, now: datetime
+) -> Keyring:
+    version = max(int(number) for number in stored["data"]) + 1
+    stored["data"][str(version)] = _new_data_key(version, cipher, master_key, now)
+    _write(path, stored)
+    return _unwrapped(path, stored, master_key)
+
+
+def _new_data_key(version: int, cipher: CipherName, master_key: bytes, now: datetime) -> dict[str, str]:
+    wrapped = _wrap(secrets.token_bytes(KEY_BYTES[cipher]), master_key, f"data:{version}")
+    return {"wrapped": wrapped, "cipher": cipher, "created_at": now.isoformat()}
 
 
 def _envelope(master_key: bytes) -> AESGCM:
-    derived = HKDF(SHA256(), KEY_BYTES, salt=None, info=b"zhengtong data-key envelope").derive(master_key)
+    derived = HKDF(SHA256(), WRAPPING_KEY_BYTES, salt=None, info=b"zhengtong data-key envelope").derive(
+        master_key
+    )
     return AESGCM(derived)
 
 

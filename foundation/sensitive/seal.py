@@ -7,9 +7,9 @@ import os
 import struct
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from foundation.sensitive.keyring import NONCE_BYTES, Keyring
+from foundation.sensitive.ciphers import NONCE_BYTES, TAG_BYTES, cipher
+from foundation.sensitive.keyring import Keyring
 
 BLIND_INDEX_BYTES = 16
 FINGERPRINT_BYTES = 16
@@ -25,13 +25,13 @@ class Vault:
     """Seals and opens with one keyring. Holds no other state; safe to share between threads."""
 
     def __init__(self, keyring: Keyring) -> None:
-        self._ciphers = {version: AESGCM(key) for version, key in keyring.data_keys.items()}
+        self._ciphers = {version: cipher(key) for version, key in keyring.data_keys.items()}
         self._current = self._ciphers[keyring.current]
         self._header = _VERSION.pack(keyring.current)
         self._index_key = keyring.index_key
 
     def seal(self, plain: bytes, place: bytes) -> bytes:
-        """Return key version (2 bytes) ‖ nonce (12) ‖ AES-256-GCM ciphertext and tag (16).
+        """Return key version (2 bytes) ‖ nonce (12) ‖ ciphertext and tag (16) by the key's cipher.
 
         Args:
             place: where the result will stand (table and row); it opens nowhere else.
@@ -45,14 +45,14 @@ class Vault:
         Raises:
             SealBroken: altered, moved here from another place, or the key is missing.
         """
-        if len(sealed) < _HEADER_BYTES + 16:
+        if len(sealed) < _HEADER_BYTES + TAG_BYTES:
             raise SealBroken("sealed value is too short")
         (version,) = _VERSION.unpack_from(sealed)
-        cipher = self._ciphers.get(version)
-        if cipher is None:
+        found = self._ciphers.get(version)
+        if found is None:
             raise SealBroken(f"sealed under data key {version}, which is not in the keyring")
         try:
-            return cipher.decrypt(sealed[2:_HEADER_BYTES], sealed[_HEADER_BYTES:], place)
+            return found.decrypt(sealed[2:_HEADER_BYTES], sealed[_HEADER_BYTES:], place)
         except InvalidTag as error:
             raise SealBroken("sealed value was altered or belongs to another place") from error
 

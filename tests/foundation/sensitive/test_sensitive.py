@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
 import pytest
+from cryptography.exceptions import InvalidTag
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,31 +22,86 @@ from foundation.sensitive import (
     rotate_data_key,
     sensitive_fields,
 )
+from foundation.sensitive.ciphers import cipher
 
 NOW = datetime(2025, 6, 30, tzinfo=UTC)
 MASTER = bytes(range(32))
 VAULT = Vault(Keyring(b"i" * 32, {1: b"a" * 32}, 1))
+VAULTS = {"aes-256-gcm": VAULT, "sm4-gcm": Vault(Keyring(b"i" * 32, {1: b"a" * 16}, 1))}
+each_cipher = pytest.mark.parametrize("vault", VAULTS.values(), ids=VAULTS)
 
 
-@given(st.binary(max_size=2000), st.binary(max_size=40))
-def test_what_is_sealed_opens_at_its_place(plain: bytes, place: bytes) -> None:
-    sealed = VAULT.seal(plain, place)
-    assert VAULT.open(sealed, place) == plain
-    assert VAULT.seal(plain, place) != sealed
+@each_cipher
+@given(plain=st.binary(max_size=2000), place=st.binary(max_size=40))
+def test_what_is_sealed_opens_at_its_place(vault: Vault, plain: bytes, place: bytes) -> None:
+    sealed = vault.seal(plain, place)
+    assert vault.open(sealed, place) == plain
+    assert vault.seal(plain, place) != sealed
 
 
-@given(st.binary(min_size=1, max_size=50), st.data())
-def test_any_flipped_bit_is_noticed(plain: bytes, data: st.DataObject) -> None:
-    sealed = bytearray(VAULT.seal(plain, b"here"))
+@each_cipher
+@given(plain=st.binary(min_size=1, max_size=50), data=st.data())
+def test_any_flipped_bit_is_noticed(vault: Vault, plain: bytes, data: st.DataObject) -> None:
+    sealed = bytearray(vault.seal(plain, b"here"))
     bit = data.draw(st.integers(0, len(sealed) * 8 - 1))
     sealed[bit // 8] ^= 1 << bit % 8
     with pytest.raises(SealBroken):
-        VAULT.open(bytes(sealed), b"here")
+        vault.open(bytes(sealed), b"here")
 
 
-def test_a_sealed_value_opens_nowhere_else() -> None:
+@each_cipher
+def test_a_sealed_value_opens_nowhere_else(vault: Vault) -> None:
     with pytest.raises(SealBroken):
-        VAULT.open(VAULT.seal(b"x", b"person\0one"), b"person\0two")
+        vault.open(vault.seal(b"x", b"person\0one"), b"person\0two")
+
+
+def test_sm4_gcm_gives_the_example_of_rfc_8998() -> None:
+    worker = cipher(bytes.fromhex("0123456789abcdeffedcba9876543210"))
+    nonce = bytes.fromhex("00001234567800000000abcd")
+    associated = bytes.fromhex("feedfacedeadbeeffeedfacedeadbeefabaddad2")
+    plain = b"".join(bytes([byte]) * 8 for byte in (0xAA, 0xBB, 0xCC, 0xDD, 0xEE, 0xFF, 0xEE, 0xAA))
+    sealed = worker.encrypt(nonce, plain, associated)
+    assert sealed.hex() == (
+        "17f399f08c67d5ee19d0dc9969c4bb7d5fd46fd3756489069157b282bb200735"
+        "d82710ca5c22f0ccfa7cbf93d496ac15a56834cbcf98c397b4024a2691233b8d"
+        "83de3541e4c2b58177e065a9bf7b62ec"
+    )
+    assert worker.decrypt(nonce, sealed, associated) == plain
+    with pytest.raises(InvalidTag):
+        worker.decrypt(nonce, sealed[:15], associated)
+
+
+def test_aes_gcm_comes_out_as_the_vectors_say(shared: Callable[[str], Path]) -> None:
+    groups = orjson.loads(shared("wycheproof/aes_gcm_test.json").read_bytes())["testGroups"]
+    counted = 0
+    for group in groups:
+        if (group["keySize"], group["ivSize"], group["tagSize"]) != (256, 96, 128):
+            continue
+        for test in group["tests"]:
+            given_ = {name: bytes.fromhex(test[name]) for name in ("key", "iv", "aad", "ct", "tag", "msg")}
+            try:
+                opened = cipher(given_["key"]).decrypt(
+                    given_["iv"], given_["ct"] + given_["tag"], given_["aad"]
+                )
+            except InvalidTag:
+                opened = None
+            assert opened == (given_["msg"] if test["result"] == "valid" else None), test["tcId"]
+            counted += 1
+    assert counted > 30
+
+
+def test_a_data_key_of_another_length_is_refused() -> None:
+    with pytest.raises(ValueError, match="24"):
+        cipher(bytes(24))
+
+
+def test_another_cipher_begins_with_a_key_of_its_own_and_the_old_rows_stay_readable(tmp_path: Path) -> None:
+    old = Vault(open_keyring(tmp_path, MASTER, NOW)).seal(b"before", b"p")
+    changed = open_keyring(tmp_path, MASTER, NOW, "sm4-gcm")
+    assert (changed.current, len(changed.data_keys[2])) == (2, 16)
+    assert open_keyring(tmp_path, MASTER, NOW, "sm4-gcm") == open_keyring(tmp_path, MASTER, NOW) == changed
+    assert Vault(changed).open(old, b"p") == b"before"
+    assert len(rotate_data_key(tmp_path, MASTER, NOW).data_keys[3]) == 16
 
 
 @pytest.mark.parametrize("short", [b"", b"\0\1", b"\0\1" + b"n" * 12, b"\0\1" + b"n" * 12 + b"t" * 15])
