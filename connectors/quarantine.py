@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from psycopg import Connection
@@ -53,6 +55,82 @@ def put(
             " run_id = excluded.run_id, origin_row = excluded.origin_row",
             values,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rows of one source that wait for the same reason; `seen` counts how often files brought them."""
+
+    source: str
+    reason: str
+    field: str | None
+    rows: int
+    seen: int
+    first_seen: datetime
+    last_seen: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A row that waits: where it stood last, what is wrong with it, and its original bytes, still sealed."""
+
+    digest: bytes
+    origin_row: int
+    field: str | None
+    reason: str
+    sealed: bytes
+
+
+def groups(connection: Connection, source: str | None = None) -> list[Group]:
+    """Return what waits, by source, reason and field; the largest groups first."""
+    found = connection.execute(
+        "SELECT source, reason, field, count(*), sum(seen), min(first_seen), max(last_seen)"
+        " FROM exchange.quarantine WHERE %(source)s::text IS NULL OR source = %(source)s"
+        " GROUP BY source, reason, field ORDER BY count(*) DESC, source, reason, field",
+        {"source": source},
+    )
+    return [Group(*row) for row in found]
+
+
+def waiting(
+    connection: Connection, source: str, reason: str | None = None, limit: int | None = None
+) -> list[Quarantined]:
+    """Return rows of a source that wait, in the order of their file."""
+    found = connection.execute(
+        "SELECT digest, origin_row, field, reason, raw FROM exchange.quarantine"
+        " WHERE source = %(source)s AND (%(reason)s::text IS NULL OR reason = %(reason)s)"
+        " ORDER BY origin_row, digest LIMIT %(limit)s",
+        {"source": source, "reason": reason, "limit": limit},
+    )
+    return [Quarantined(*row) for row in found]
+
+
+def release(connection: Connection, source: str, digests: Sequence[bytes]) -> None:
+    """Take rows out: they came in after all."""
+    connection.execute(
+        "DELETE FROM exchange.quarantine WHERE source = %s AND digest = ANY(%s)", [source, list(digests)]
+    )
+
+
+def shape(raw: bytes, encoding: str) -> str:
+    """Return what a row looks like without what it says: 9 for a digit, a for a letter, 字 for an ideograph.
+
+    Enough to see a column too many, a date of another form or bytes that are no text; nobody's data is shown.
+    """
+    return "".join(map(_class, raw.decode(encoding, "replace")))
+
+
+def _class(character: str) -> str:
+    match unicodedata.category(character):
+        case "Nd":
+            return "9"
+        case "Lu" | "Ll":
+            return "a"
+        case "Lo" | "Lm" | "Lt" | "Nl" | "No":
+            return "字"
+        case "Cc" | "Cf" | "Cs" | "Cn" | "Co":
+            return f"<{ord(character):04X}>"
+    return character
 
 
 def original(vault: Vault, digest: bytes, raw: bytes) -> bytes:

@@ -118,6 +118,11 @@ class Settings(BaseSettings):
         return self.home / "objects"
 
     @property
+    def sources_folder(self) -> Path:
+        """Mappings of this city's own sources, one YAML each, beside those that come along."""
+        return self.home / "sources"
+
+    @property
     def logs_folder(self) -> Path:
         """JSON lines of the service."""
         return self.home / "logs"

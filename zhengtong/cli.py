@@ -165,7 +165,7 @@ def serve(settings: Settings, host: str | None, port: int | None) -> None:
 @click.pass_obj
 @one_line
 def ingest(settings: Settings, source: str, path: Path, as_json: bool) -> None:
-    mapping = load_mapping(source)
+    mapping = load_mapping(source, settings.sources_folder)
     with database.running_database(settings) as address:
         database.require_current_schema(address)
         vault = open_vault(settings, datetime.now(UTC))

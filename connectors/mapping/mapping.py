@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
@@ -51,6 +53,7 @@ class SourceMapping(BaseModel):
         encoding: of delimited text; GBK and GB2312 are parts of GB18030.
         empty: texts that mean 'no value'.
         birth_date_of: citizen ID field and date field that must agree.
+        ignore: columns of the source that are not taken; a column named neither here nor there stops a run.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,28 +67,39 @@ class SourceMapping(BaseModel):
     delimiter: Annotated[str, Field(pattern=r"^[,;\t|]$")] = ","
     empty: list[str] = [""]
     columns: list[Column]
+    ignore: list[str] = []
     birth_date_of: tuple[str, str] | None = None
     compare: list[Comparison] = []
 
 
-def mapping_names() -> list[str]:
-    """Return the names of all sources that have a mapping."""
-    folder = resources.files("connectors.mapping") / "files"
-    return sorted(path.name.removesuffix(".yaml") for path in folder.iterdir() if path.name.endswith(".yaml"))
+def mapping_names(folder: Path | None = None) -> list[str]:
+    """Return the names of all sources that have a mapping: those that come along, and those of one's own folder."""
+    return sorted(_files(folder))
 
 
-def load_mapping(source: str) -> SourceMapping:
+def load_mapping(source: str, folder: Path | None = None) -> SourceMapping:
     """Read the mapping of a source.
+
+    Args:
+        folder: mappings of this city, beside those that come along; one of the same name takes the other's place.
 
     Raises:
         SourceError: there is none of this name, or it does not fit its schema or its register.
     """
-    if source not in mapping_names():
-        raise SourceError(
-            _("no source {source}; known are {known}"), source=source[:60], known=", ".join(mapping_names())
-        )
-    text = (resources.files("connectors.mapping") / "files" / f"{source}.yaml").read_text(encoding="utf-8")
-    return parse_mapping(source, text)
+    file = _files(folder).get(source)
+    if file is None:
+        known = ", ".join(mapping_names(folder))
+        raise SourceError(_("no source {source}; known are {known}"), source=source[:60], known=known)
+    return parse_mapping(source, file.read_text(encoding="utf-8"))
+
+
+def _files(folder: Path | None) -> dict[str, Traversable]:
+    found: dict[str, Traversable] = {}
+    for place in (resources.files("connectors.mapping") / "files", folder):
+        if place is not None and place.is_dir():
+            files = (file for file in place.iterdir() if file.name.endswith(".yaml"))
+            found |= {file.name.removesuffix(".yaml"): file for file in files}
+    return found
 
 
 def parse_mapping(source: str, text: str) -> SourceMapping:
@@ -130,6 +144,7 @@ def _faults(mapping: SourceMapping) -> Iterator[str]:
             yield f"columns.{number}: a dictionary belongs to kind dictionary, and to no other"
         if column.old_number_field is not None and column.kind != "uscc":
             yield f"columns.{number}: old_number_field belongs to kind uscc"
+    columns.update(mapping.ignore)
     for names in (columns, fields):
         yield from (
             f"columns: {name} stands there {count} times" for name, count in names.items() if count > 1
