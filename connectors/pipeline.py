@@ -185,9 +185,16 @@ def _batches(mapping: SourceMapping, path: Path, batch_rows: int) -> Iterator[Ra
     names = [column.column for column in mapping.columns]
     if mapping.format == "json-array":
         return read_json_array(path, keys=names, batch_rows=batch_rows)
-    return read_delimited(
-        path, encoding=mapping.encoding, delimiter=mapping.delimiter, header=names, batch_rows=batch_rows
+    batches = read_delimited(
+        path,
+        encoding=mapping.encoding,
+        delimiter=mapping.delimiter,
+        header=[*names, *mapping.ignore],
+        batch_rows=batch_rows,
     )
+    if not mapping.ignore:
+        return batches
+    return (replace(batch, columns=batch.columns[: len(names)]) for batch in batches)
 
 
 def _prepare(checked: Checked, register: RegisterSchema, vault: Vault, end: int) -> _Prepared:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import signal
 import socket
@@ -11,13 +10,11 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 import orjson
-import psycopg
 import uvicorn
 from pydantic import ValidationError
 
@@ -25,7 +22,6 @@ from connectors.mapping import load_mapping
 from connectors.pipeline import run
 from demonstration.story import Story
 from foundation import database
-from foundation.errors import DomainError
 from foundation.identifiers import check
 from foundation.identity.clients import Client
 from foundation.identity.principals import Role
@@ -43,42 +39,15 @@ from foundation.ledger import (
     read_records,
     verify_log,
 )
-from foundation.sensitive import KeyringError, rotate_data_key
-from foundation.settings import Settings, SettingsError, load_master_key
-from foundation.signing import KeyStateError, KeyStoreError, PublicKey
+from foundation.sensitive import rotate_data_key
+from foundation.settings import Settings, load_master_key
+from foundation.signing import PublicKey
 from foundation.telemetry import configure_logging
 from license_registry.presenting.offline import verify_file
+from zhengtong import stewardship
 from zhengtong.app import create_app
+from zhengtong.command import JSON_OPTION, Refused, one_line, print_json
 from zhengtong.house import VERIFIER_KEY_FILE, open_keys, open_vault
-
-JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="JSON 输出 · Report as JSON")
-
-
-class Refused(click.ClickException):
-    """One line on standard error, exit code 1."""
-
-    def show(self, file: Any = None) -> None:
-        click.echo(f"zhengtong: {self.format_message()}", err=True)
-
-
-def one_line(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn every error that is somebody's to mend into one line; anything else is a defect and shows itself."""
-
-    @wraps(command)
-    def wrapped(*arguments: Any, **options: Any) -> Any:
-        try:
-            return command(*arguments, **options)
-        except DomainError as error:
-            raise Refused(both(error.message, **error.values)) from error
-        except (database.DatabaseError, SettingsError, KeyringError, KeyStoreError, KeyStateError) as error:
-            raise Refused(str(error)) from error
-        except psycopg.OperationalError as error:
-            first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            raise Refused(both(_("the database cannot be reached: {reason}"), reason=first)) from error
-        except OSError as error:
-            raise Refused(f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")) from error
-
-    return wrapped
 
 
 @click.group(help="证通：数据共享交换与电子证照库 · Data-sharing exchange and e-licence registry")
@@ -103,7 +72,7 @@ def main(context: click.Context, home: Path | None) -> None:
 def config(settings: Settings, as_json: bool) -> None:
     shown = settings.masked()
     if as_json:
-        _print_json(shown)
+        print_json(shown)
     else:
         for name, value in shown.items():
             click.echo(f"{name} = {value}")
@@ -117,7 +86,7 @@ def migrate(settings: Settings, as_json: bool) -> None:
     with database.running_database(settings) as address:
         state = database.migrate(address)
     if as_json:
-        _print_json({"version": state.found})
+        print_json({"version": state.found})
     else:
         click.echo(both(_("The tables are at version {version}"), version=state.found))
 
@@ -171,7 +140,7 @@ def ingest(settings: Settings, source: str, path: Path, as_json: bool) -> None:
         vault = open_vault(settings, datetime.now(UTC))
         report = run(mapping, path, database=address, vault=vault, progress=_progress(path))
     if as_json:
-        _print_json(report.as_json())
+        print_json(report.as_json())
         return
     for name in ("read", "inserted", "changed", "unchanged", "quarantined"):
         click.echo(f"{both(_REPORT_NAMES[name]):<24} {getattr(report, name):>12,}")
@@ -202,7 +171,7 @@ def identifier() -> None:
 def identifier_check(value: str, as_json: bool) -> None:
     found = check(value, datetime.now(UTC).year)
     if as_json:
-        _print_json(
+        print_json(
             {
                 "kind": found.kind,
                 "valid": found.valid,
@@ -241,7 +210,7 @@ def verify_log_command(where: str, key_text: str | None, records: tuple[Path, ..
     report = verify_log(reader, key, _records(records) if records else None)
     problems = [{k: v for k, v in asdict(p).items() if v is not None} for p in report.problems]
     if as_json:
-        _print_json(
+        print_json(
             {
                 "origin": report.origin,
                 "size": report.size,
@@ -288,7 +257,7 @@ def verify(
     status = _ascii(status_list) if status_list is not None else None
     found = verify_file(path, keys, status, datetime.now(UTC))
     if as_json:
-        _print_json(
+        print_json(
             {
                 "result": int(found.result),
                 "valid": found.valid,
@@ -398,11 +367,7 @@ def rotate_data(settings: Settings) -> None:
 def demo(settings: Settings, people: int, data: Path | None, once: bool, port: int, as_json: bool) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     story = Story(settings, people=people, data=data, port=port, quiet=as_json)
-    sys.exit(story.tell(stay=not once, report=_print_json if as_json else None))
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    sys.exit(story.tell(stay=not once, report=print_json if as_json else None))
 
 
 def _progress(path: Path) -> Callable[[int], None] | None:
@@ -416,3 +381,7 @@ def _progress(path: Path) -> Callable[[int], None] | None:
         click.echo(f"\r{path.name}: {done:,}", nl=False, err=True)
 
     return tell
+
+
+main.add_command(stewardship.source)
+main.add_command(stewardship.waiting)

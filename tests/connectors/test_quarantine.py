@@ -95,3 +95,47 @@ def test_any_bytes_are_kept(connection: psycopg.Connection, raw: bytes) -> None:
     put(connection, BadRow(1, None, "malformed-row", raw))
     ((digest, sealed),) = standing(connection, "digest, raw")
     assert quarantine.original(VAULT, digest, sealed) == raw
+
+
+def test_what_waits_is_grouped_by_source_reason_and_field(connection: psycopg.Connection) -> None:
+    others = [BadRow(n, None, "wrong-column-count", f"{n},".encode()) for n in (3, 1, 2)]
+    put(connection, ROW, *others)
+    put(connection, ROW, days=2)
+    put(connection, ROW, source="t")
+    found = quarantine.groups(connection)
+    assert [(g.source, g.reason, g.field, g.rows, g.seen) for g in found] == [
+        ("s", "wrong-column-count", None, 3, 3),
+        ("s", "wrong-check-character", "citizen_id", 1, 2),
+        ("t", "wrong-check-character", "citizen_id", 1, 1),
+    ]
+    assert (found[1].first_seen, found[1].last_seen) == (NOW, NOW + timedelta(days=2))
+    assert [g.source for g in quarantine.groups(connection, "t")] == ["t"]
+
+
+def test_rows_that_wait_come_in_the_order_of_their_file_and_can_be_released(
+    connection: psycopg.Connection,
+) -> None:
+    put(connection, *(BadRow(n, None, "wrong-column-count", f"{n},".encode()) for n in (3, 1, 2)), ROW)
+    rows = quarantine.waiting(connection, "s", "wrong-column-count")
+    assert [row.origin_row for row in rows] == [1, 2, 3]
+    assert [quarantine.original(VAULT, row.digest, row.sealed) for row in rows] == [b"1,", b"2,", b"3,"]
+    assert len(quarantine.waiting(connection, "s", limit=2)) == 2
+    quarantine.release(connection, "s", [row.digest for row in rows[:2]])
+    assert [row.origin_row for row in quarantine.waiting(connection, "s")] == [3, 7]
+    quarantine.release(connection, "t", [rows[2].digest])
+    assert len(quarantine.waiting(connection, "s")) == 2
+
+
+@pytest.mark.parametrize(
+    ("raw", "encoding", "shape"),
+    [
+        ("990101198002281234,张三,A-b".encode(), "utf-8", "999999999999999999,字字,a-a"),
+        ("张三,1980年".encode("gb18030"), "gb18030", "字字,9999字"),
+        ("１２Ａ".encode(), "utf-8", "99a"),
+        (b"a\0\tb", "utf-8", "a<0000><0009>a"),
+        (b"\xff,1", "utf-8", "\ufffd,9"),
+        ("𠮷é".encode(), "utf-8", "字a"),
+    ],
+)
+def test_the_shape_of_a_row_shows_its_form_and_nothing_it_says(raw: bytes, encoding: str, shape: str) -> None:
+    assert quarantine.shape(raw, encoding) == shape
