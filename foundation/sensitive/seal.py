@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hmac
 import os
 import struct
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from foundation.sensitive.ciphers import NONCE_BYTES, TAG_BYTES, cipher
 from foundation.sensitive.keyring import Keyring
@@ -28,7 +29,8 @@ class Vault:
         self._ciphers = {version: cipher(key) for version, key in keyring.data_keys.items()}
         self._current = self._ciphers[keyring.current]
         self._header = _VERSION.pack(keyring.current)
-        self._index_key = keyring.index_key
+        # Copied for each message: setting up the key costs more than a short message.
+        self._keyed = HMAC(keyring.index_key, SHA256())
 
     def seal(self, plain: bytes, place: bytes) -> bytes:
         """Return key version (2 bytes) ‖ nonce (12) ‖ ciphertext and tag (16) by the key's cipher.
@@ -63,9 +65,12 @@ class Vault:
             kind: kind of identifier, such as `citizen-id`; equal values of two kinds do not meet.
             value: in its canonical form; the caller normalises.
         """
-        message = f"{kind}\0{value}".encode()
-        return hmac.digest(self._index_key, message, "sha256")[:BLIND_INDEX_BYTES]
+        keyed = self._keyed.copy()
+        keyed.update(f"{kind}\0{value}".encode())
+        return keyed.finalize()[:BLIND_INDEX_BYTES]
 
     def fingerprint(self, canonical: bytes) -> bytes:
         """Return 16 keyed bytes that tell whether a record changed, without opening it."""
-        return hmac.digest(self._index_key, b"fingerprint\0" + canonical, "sha256")[:FINGERPRINT_BYTES]
+        keyed = self._keyed.copy()
+        keyed.update(b"fingerprint\0" + canonical)
+        return keyed.finalize()[:FINGERPRINT_BYTES]

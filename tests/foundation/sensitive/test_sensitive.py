@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hmac
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -182,3 +183,9 @@ def test_a_mark_that_would_be_overlooked_is_refused() -> None:
         sensitive_fields(deep)
     with pytest.raises(ValueError, match="true or false"):
         sensitive_fields({"properties": {"name": {"x-sensitive": "yes"}}})
+
+
+def test_a_blind_index_is_the_hmac_it_says_it_is() -> None:
+    whole = hmac.digest(b"i" * 32, b"citizen-id\0x", "sha256")
+    assert VAULT.blind_index("citizen-id", "x") == whole[:16]
+    assert VAULT.fingerprint(b"{}") == hmac.digest(b"i" * 32, b"fingerprint\0{}", "sha256")[:16]
