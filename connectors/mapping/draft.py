@@ -71,7 +71,9 @@ def draft_mapping(
 def _match(header: Sequence[str], register: RegisterSchema) -> dict[str, str]:
     """Return column → field, each field once; names that are equal win over those that contain another."""
     names = {
-        field: {_plain(name) for name in (field, properties["title"], *_synonyms(register.name).get(field, ()))}
+        field: {
+            _plain(name) for name in (field, properties["title"], *_synonyms(register.name).get(field, ()))
+        }
         for field, properties in register.schema["properties"].items()
     }
     found: dict[str, str] = {}
