@@ -31,6 +31,7 @@ from sqlalchemy import make_url
 from benchmarks import load, verification_floor
 from connectors.mapping import load_mapping
 from connectors.pipeline import run
+from connectors.sources.files import FileSource
 from demonstration import city
 from demonstration.parties import System
 from foundation import database
@@ -62,12 +63,9 @@ def main() -> int:
             plan = city.CityPlan(people=options.people, mess=city.Mess({}, {}, {}))
             path = home / "population.csv"
             city.write_population(plan, path)
-            run(
-                load_mapping("population"),
-                path,
-                database=address,
-                vault=open_vault(settings, datetime.now(UTC)),
-            )
+            mapping = load_mapping("population")
+            vault = open_vault(settings, datetime.now(UTC))
+            run(mapping, FileSource(path, mapping), database=address, vault=vault)
             floor_port = free_port()
             ours = [sys.executable, "-m", "zhengtong", "--home", str(home), "serve"]
             floor = [sys.executable, "-m", "benchmarks.verification_floor", floor_address, str(floor_port)]

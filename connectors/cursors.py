@@ -81,3 +81,13 @@ def finish_run(connection: Connection, run_id: uuid.UUID, report: dict[str, Any]
         "UPDATE exchange.ingest_run SET finished_at = %s, report = %s WHERE id = %s",
         [now, Jsonb(report), run_id],
     )
+
+
+def last_rows(connection: Connection, source: str) -> int | None:
+    """Return how many rows the last run of a source read that came to its end and that no gate stopped."""
+    found = connection.execute(
+        "SELECT (report->>'read')::bigint FROM exchange.ingest_run WHERE source = %s AND finished_at IS NOT NULL"
+        " AND NOT jsonb_path_exists(report, '$.gates[*] ? (@.passed == false)') ORDER BY finished_at DESC LIMIT 1",
+        [source],
+    ).fetchone()
+    return None if found is None else int(found[0])

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import hashlib
 import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -20,13 +18,14 @@ import psycopg
 
 from connectors import cursors, quarantine
 from connectors.comparison import compare
-from connectors.mapping import SourceMapping
+from connectors.gates import GateClosed, GateVerdict, judge, look
+from connectors.mapping import Gates, SourceMapping
 from connectors.quality import Checked, Checker, Finding, count_reasons
-from connectors.sources.delimited import read_delimited
-from connectors.sources.json_array import read_json_array
-from connectors.sources.raw import BadRow, RawBatch
+from connectors.sources.raw import BadRow, Source
 from exchange.registers.schemas import RegisterSchema, load_registers, place
 from exchange.registers.tables import StagedRow, merge, prepare_staging, stage
+from foundation.civil import civil_date
+from foundation.language import _
 from foundation.sensitive import Vault
 
 BATCH_ROWS = 10_000
@@ -36,7 +35,13 @@ AHEAD = 2
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a run did. read = inserted + changed + unchanged + quarantined, always; `seconds` is wall time."""
+    """What a run did. read = inserted + changed + unchanged + quarantined, always; `seconds` is wall time.
+
+    Always but one: a run that a gate stopped wrote nothing. Its `read`, `reasons` and `findings` are those of the look.
+
+    Args:
+        gates: verdicts of the gates of the source; empty if it has none.
+    """
 
     source: str
     run_id: str
@@ -48,6 +53,7 @@ class Report:
     reasons: dict[str, int]
     findings: dict[str, int]
     seconds: float
+    gates: list[GateVerdict] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
@@ -68,16 +74,17 @@ class _Prepared:
 
 def run(
     mapping: SourceMapping,
-    path: Path,
+    origin: Source,
     *,
     database: str,
     vault: Vault,
     progress: Callable[[int], None] | None = None,
     batch_rows: int = BATCH_ROWS,
 ) -> Report:
-    """Bring a file of a source into its register.
+    """Bring what a source has into its register.
 
-    1. Note the run.
+    1. Note the run. If its source has gates, read, decode and check all of it without writing anything; if a gate
+       closes, note the report and stop: nothing of it is visible anywhere.
     2. Read a batch; decode, normalise and check it; blind its subjects and seal its sensitive fields.
     3. In one transaction: bad rows to quarantine, good rows to staging by COPY, merge, findings, cursor. The next
        batch is prepared meanwhile.
@@ -87,21 +94,34 @@ def run(
     others unchanged, so a retry is always safe.
 
     Raises:
-        SourceError: the file as a whole cannot be read (further).
+        GateClosed: the file fell short of a gate of its source; says of which and by how much.
+        SourceError: the file as a whole cannot be read (further), or changed after it was judged.
         psycopg.Error: the database went away; what was committed stays.
     """
     started = time.perf_counter()
     register = load_registers()[mapping.register_name]
     run_id = uuid.uuid4()
-    checker = Checker(mapping, register, datetime.now(UTC).year)
+    checker = Checker(mapping, register, civil_date(datetime.now(UTC)))
     total = Report(mapping.source, str(run_id), 0, 0, 0, 0, 0, {}, {}, 0.0)
     with psycopg.connect(database, autocommit=True) as connection:
-        cursors.begin_run(connection, run_id, mapping.source, path.name, datetime.now(UTC))
+        cursors.begin_run(connection, run_id, mapping.source, origin.name, datetime.now(UTC))
+        if mapping.gates is not None:
+            judged = _judge(connection, mapping.gates, checker, origin, batch_rows, total)
+            closed = [str(verdict) for verdict in judged.gates if not verdict.passed]
+            if closed:
+                judged = replace(judged, seconds=round(time.perf_counter() - started, 3))
+                cursors.finish_run(connection, run_id, judged.as_json(), datetime.now(UTC))
+                raise GateClosed(
+                    _("nothing of {file} was brought in; closed gates: {gates}"),
+                    file=origin.name,
+                    gates=", ".join(closed),
+                )
+            total = replace(total, gates=judged.gates)
         prepare_staging(connection)
-        write = _Writer(connection, mapping, register, vault, run_id, _digest(path))
+        write = _Writer(connection, mapping, register, vault, run_id, origin.digest())
         with _without_collector(), ThreadPoolExecutor(max_workers=1) as database_thread:
             waiting: deque[Future[Report]] = deque()
-            for batch in _batches(mapping, path, batch_rows):
+            for batch in origin.batches(batch_rows, None):
                 prepared = _prepare(checker.check(batch), register, vault, batch.end)
                 if len(waiting) >= AHEAD:
                     total = _sum(total, waiting.popleft().result(), progress)
@@ -111,6 +131,27 @@ def run(
         total = replace(total, seconds=round(time.perf_counter() - started, 3))
         cursors.finish_run(connection, run_id, total.as_json(), datetime.now(UTC))
     return total
+
+
+def _judge(
+    connection: psycopg.Connection,
+    gates: Gates,
+    checker: Checker,
+    origin: Source,
+    batch_rows: int,
+    total: Report,
+) -> Report:
+    """Look at all of it and return what was found, with the verdict of each gate."""
+    with _without_collector():
+        figures = look(map(checker.check, origin.batches(batch_rows, None)), gates, checker.register)
+    verdicts = judge(figures, gates, cursors.last_rows(connection, total.source))
+    return replace(
+        total,
+        read=figures.rows,
+        reasons=dict(figures.bad),
+        findings=dict(figures.findings),
+        gates=verdicts,
+    )
 
 
 @contextlib.contextmanager
@@ -181,22 +222,6 @@ class _Writer:
         )
 
 
-def _batches(mapping: SourceMapping, path: Path, batch_rows: int) -> Iterator[RawBatch]:
-    names = [column.column for column in mapping.columns]
-    if mapping.format == "json-array":
-        return read_json_array(path, keys=names, batch_rows=batch_rows)
-    batches = read_delimited(
-        path,
-        encoding=mapping.encoding,
-        delimiter=mapping.delimiter,
-        header=[*names, *mapping.ignore],
-        batch_rows=batch_rows,
-    )
-    if not mapping.ignore:
-        return batches
-    return (replace(batch, columns=batch.columns[: len(names)]) for batch in batches)
-
-
 def _prepare(checked: Checked, register: RegisterSchema, vault: Vault, end: int) -> _Prepared:
     """Blind, fingerprint and seal; rows of one subject within the batch become one, a duplicate or a conflict."""
     dumps, fingerprint, seal = orjson.dumps, vault.fingerprint, vault.seal
@@ -257,10 +282,3 @@ def _sum(total: Report, part: Report, progress: Callable[[int], None] | None) ->
         reasons=dict(Counter(total.reasons) + Counter(part.reasons)),
         findings=dict(Counter(total.findings) + Counter(part.findings)),
     )
-
-
-def _digest(path: Path) -> str:
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,26 +1,38 @@
-"""Checks and normalising, column by column: what a batch of raw rows becomes, and which rows stay behind.
+"""Checks: what a batch of raw rows becomes, and which rows stay behind.
 
-Working on columns, not rows, keeps the cost of one value near that of one call into C.
+Column by column, not row by row, keeps the cost of one value near that of one call into C (`normalise.py`); only what
+is left is put together as records and held against the register's schema.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from functools import lru_cache
 from itertools import repeat
 from typing import Any
 
 import jsonschema_rs
 
 from connectors.mapping import Column, SourceMapping
+from connectors.normalise import (
+    Notes,
+    Texts,
+    addresses,
+    amounts,
+    citizen_ids,
+    codes,
+    dates,
+    dates_later,
+    ids_born_later,
+    names,
+    tidied,
+    usccs,
+)
 from connectors.sources.raw import BadRow, RawBatch
 from exchange.registers.schemas import RegisterSchema
-from foundation.identifiers import CitizenId, UsccVerdict, Verdict, check_citizen_ids, check_usccs, findings
+from foundation.identifiers import findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +59,13 @@ class Checked:
     findings: list[Finding] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class _Notes:
-    """What the normalisers find: the first fault of a row by its place in the batch, and findings."""
-
-    faults: dict[int, tuple[str, str]] = field(default_factory=dict)
-    findings: list[tuple[int, str, str]] = field(default_factory=list)
-
-    def fault(self, place: int, field_name: str, reason: str) -> None:
-        self.faults.setdefault(place, (field_name, reason))
-
-
 class Checker:
-    """Checks batches of one source against its mapping and its register's schema."""
+    """Checks batches of one source against its mapping and its register's schema, as of `today`."""
 
-    def __init__(self, mapping: SourceMapping, register: RegisterSchema, year: int) -> None:
+    def __init__(self, mapping: SourceMapping, register: RegisterSchema, today: date) -> None:
         self._mapping = mapping
-        self._year = year
+        self.register = register
+        self._today = today
         self._validator = jsonschema_rs.validator_for(dict(register.schema))
         self._empty = frozenset(mapping.empty)
         self._required = frozenset(register.schema["required"])
@@ -71,40 +73,56 @@ class Checker:
 
     def check(self, batch: RawBatch) -> Checked:
         """Normalise and check one batch; every row ends up either in `records` or in `bad`."""
-        notes = _Notes()
-        names: list[str] = []
-        columns: list[Sequence[Any]] = []
+        notes = Notes()
+        columns: dict[str, Texts] = {}
         for column, values in zip(self._mapping.columns, batch.columns, strict=True):
-            cleaned = self._text(values, column.field, notes)
+            texts, together = tidied(values, column.field, self._empty, notes)
             match column.kind:
                 case "text":
                     pass
+                case "name":
+                    texts = names(texts, together, column.field, notes)
+                case "address":
+                    texts = addresses(texts, together, column.field, notes)
+                case "code":
+                    texts = codes(texts, together, column.field, notes)
                 case "date":
-                    cleaned = _dates(cleaned, column.field, notes)
+                    texts = dates(texts, column.field, notes, excel_serial=column.excel_serial)
                 case "citizen-id":
-                    cleaned = _citizen_ids(cleaned, column.field, notes)
+                    texts = citizen_ids(codes(texts, together, column.field, notes), column.field, notes)
+                    ids_born_later(texts, self._today, column.field, notes)
                 case "division":
-                    self._divisions(cleaned, column.field, notes)
+                    texts = codes(texts, together, column.field, notes)
+                    self._divisions(texts, column.field, notes)
                 case "dictionary":
-                    cleaned = _translated(cleaned, column, notes)
+                    texts = _translated(texts, column, notes)
                 case "uscc":
-                    cleaned, old = _codes(cleaned, column, notes)
+                    texts, old = usccs(
+                        codes(texts, together, column.field, notes),
+                        column.field,
+                        notes,
+                        keep_old=column.old_number_field is not None,
+                    )
                     if column.old_number_field is not None:
-                        names.append(column.old_number_field)
-                        columns.append(old)
-            names.append(column.field)
-            columns.append(cleaned)
+                        columns[column.old_number_field] = old
+                case "amount":
+                    found, currencies = amounts(texts, column.field, notes)
+                    if column.amount_field is not None:
+                        columns[column.amount_field] = found
+                    if column.currency_field is not None:
+                        columns[column.currency_field] = currencies
+            columns[column.field] = texts
         if self._mapping.birth_date_of is not None:
-            _birth_dates(dict(zip(names, columns, strict=True)), self._mapping.birth_date_of, notes)
-        return self._assemble(batch, names, columns, notes)
+            citizen_id, birth_date = self._mapping.birth_date_of
+            _birth_dates(columns, (citizen_id, birth_date), notes)
+            dates_later(columns[birth_date], self._today, birth_date, notes)
+        return self._assemble(batch, columns, notes)
 
-    def _assemble(
-        self, batch: RawBatch, names: list[str], columns: list[Sequence[Any]], notes: _Notes
-    ) -> Checked:
+    def _assemble(self, batch: RawBatch, columns: Mapping[str, Texts], notes: Notes) -> Checked:
         checked = Checked(bad=list(batch.bad))
         is_valid = self._validator.is_valid
         faults = notes.faults
-        by_name = dict(sorted(zip(names, columns, strict=True)))
+        by_name = dict(sorted(columns.items()))
         clear = [name for name in by_name if name not in self._sensitive]
         secret = [name for name in by_name if name in self._sensitive]
         rows = zip(
@@ -114,7 +132,7 @@ class Checker:
             strict=True,
         )
         for place, (origin, raw, clear_values, secret_values) in enumerate(rows):
-            fault = faults.get(place) if faults else None
+            fault = faults.get(place)
             if fault is None:
                 shown = {n: v for n, v in zip(clear, clear_values, strict=True) if v is not None}
                 sealed = {n: v for n, v in zip(secret, secret_values, strict=True) if v is not None}
@@ -124,7 +142,7 @@ class Checker:
                     checked.records.append((shown, sealed))
                     checked.raw.append(raw)
                     continue
-                fault = self._why(record)
+                fault = faults[place] = self._why(record)
             checked.bad.append(BadRow(origin, fault[0] or None, fault[1], raw))
         for place, field_name, code in notes.findings:
             if place not in faults:
@@ -139,168 +157,33 @@ class Checker:
         path = list(error.instance_path)
         return (str(path[0]) if path else ""), f"schema-{error.kind.name}"
 
-    def _text(self, values: Sequence[Any], field_name: str, notes: _Notes) -> list[Any]:
-        empty = self._empty
-        if _is_plain(values):
-            return [None if value in empty else value for value in values]
-        cleaned: list[Any] = []
-        append = cleaned.append
-        for place, value in enumerate(values):
-            if value is None:
-                append(None)
-            elif type(value) is not str:
-                notes.fault(place, field_name, "not-text")
-                append(None)
-            elif (text := value.strip()) in empty:
-                append(None)
-            elif text.isprintable() and _LOST not in text:
-                append(text)
-            else:
-                append(self._tidied(place, text, field_name, notes))
-        return cleaned
-
-    def _tidied(self, place: int, text: str, field_name: str, notes: _Notes) -> str | None:
-        """Take the closer look: space-like characters become spaces, what cannot be kept is a fault."""
-        tidy = _SPACE_LIKE.sub(" ", _INVISIBLE.sub("", text)).strip()
-        if tidy != text:
-            notes.findings.append((place, field_name, "whitespace-normalised"))
-        flaw = _flaw(tidy)
-        if flaw is not None:
-            notes.fault(place, field_name, flaw)
-        return None if tidy in self._empty else tidy
-
-    def _divisions(self, values: Sequence[str | None], field_name: str, notes: _Notes) -> None:
+    def _divisions(self, texts: Texts, field_name: str, notes: Notes) -> None:
         known: dict[str | None, tuple[str, ...]] = {None: ()}
-        for place, code in enumerate(values):
+        for place, code in enumerate(texts):
             found = known.get(code)
             if found is None:
                 assert code is not None
-                found = known[code] = findings(code, self._year) if len(code) == 6 else ()
+                found = known[code] = findings(code, self._today.year) if len(code) == 6 else ()
             for finding in found:
-                notes.findings.append((place, field_name, finding))
+                notes.finding(place, field_name, finding)
 
 
-def _rows(
-    by_name: Mapping[str, Sequence[Any]], names: Sequence[str], count: int
-) -> Iterable[tuple[Any, ...]]:
+def _rows(by_name: Mapping[str, Texts], names: Sequence[str], count: int) -> Iterable[tuple[Any, ...]]:
     columns = [by_name[name] for name in names]
     return zip(*columns, strict=True) if columns else repeat((), count)
 
 
-def _is_plain(values: Sequence[Any]) -> bool:
-    """True for a column of texts without anything to tidy, seen by one look at all of them together."""
-    try:
-        together = "".join(values)
-    except TypeError:
-        return False
-    return " " not in together and together.isprintable() and _LOST not in together
-
-
-_LOST = "\ufffd"
-"""Stands where an earlier program could not decode the bytes: what was there is lost."""
-# Tabs, line breaks and spaces other than the plain one; and marks that nobody sees.
-_FOREIGN_SPACE = r"\t-\r\x85\xa0\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-_SPACE_LIKE = re.compile(rf" *[{_FOREIGN_SPACE}][{_FOREIGN_SPACE} ]*")
-_INVISIBLE = re.compile(r"[\xad\u200b\u2060\ufeff]+")
-
-
-def _flaw(text: str) -> str | None:
-    """Return why a text cannot be kept as it is, None if it can.
-
-    Unassigned code points of the ideographic planes pass: they are rare characters of names, newer than our tables.
-    """
-    if _LOST in text:
-        return "garbled-text"
-    for character in text:
-        match unicodedata.category(character):
-            case "Cc" | "Cs":
-                return "control-character"
-            case "Cn" if not "\U00020000" <= character <= "\U0003fffd":
-                return "unassigned-character"
-    return None
-
-
-@lru_cache(maxsize=200_000)
-def _iso_date(text: str) -> str | None:
-    """Return the date as YYYY-MM-DD, or None if there is no such day. Dates of a city are few: remembered."""
-    if len(text) != 10 or text[4] != "-" or text[7] != "-" or not text.isascii():
-        return None
-    try:
-        return date.fromisoformat(text).isoformat()
-    except ValueError:
-        return None
-
-
-def _dates(values: Sequence[str | None], field_name: str, notes: _Notes) -> list[str | None]:
-    cleaned = [None if value is None else _iso_date(value) for value in values]
-    if None in cleaned:
-        for place, (before, after) in enumerate(zip(values, cleaned, strict=True)):
-            if after is None and before is not None:
-                notes.fault(place, field_name, "impossible-date")
-    return cleaned
-
-
-_CITIZEN_ID_REASONS = {
-    Verdict.WRONG_LENGTH: "wrong-length",
-    Verdict.ILL_FORMED: "ill-formed",
-    Verdict.IMPOSSIBLE_BIRTH_DATE: "impossible-birth-date",
-    Verdict.WRONG_CHECK_CHARACTER: "wrong-check-character",
-}
-
-
-def _citizen_ids(values: Sequence[str | None], field_name: str, notes: _Notes) -> list[str | None]:
-    cleaned = [None if value is None else value.upper() for value in values]
-    given = [place for place, value in enumerate(cleaned) if value is not None]
-    verdicts = check_citizen_ids([cleaned[place] or "" for place in given]).tolist()
-    for place, verdict in zip(given, verdicts, strict=True):
-        if verdict == Verdict.OK:
-            continue
-        if verdict == Verdict.OK_FIFTEEN:
-            value = cleaned[place]
-            assert value is not None
-            cleaned[place] = CitizenId.from_fifteen(value).reveal()
-            notes.findings.append((place, field_name, "converted-from-15-digits"))
-        else:
-            notes.fault(place, field_name, _CITIZEN_ID_REASONS[Verdict(verdict)])
-    return cleaned
-
-
-_USCC_REASONS = {
-    UsccVerdict.WRONG_LENGTH: "wrong-length",
-    UsccVerdict.ILL_FORMED: "ill-formed",
-    UsccVerdict.WRONG_CHECK_CHARACTER: "wrong-check-character",
-}
-
-
-def _codes(
-    values: Sequence[str | None], column: Column, notes: _Notes
-) -> tuple[list[str | None], list[str | None]]:
-    cleaned = [None if value is None else value.upper() for value in values]
-    old: list[str | None] = [None] * len(cleaned)
-    given = [place for place, value in enumerate(cleaned) if value is not None]
-    verdicts = check_usccs([cleaned[place] or "" for place in given]).tolist()
-    for place, verdict in zip(given, verdicts, strict=True):
-        if verdict == UsccVerdict.OK:
-            continue
-        if verdict == UsccVerdict.OLD_REGISTRATION_NUMBER and column.old_number_field is not None:
-            old[place], cleaned[place] = cleaned[place], None
-            notes.findings.append((place, column.field, "old-registration-number"))
-        else:
-            notes.fault(place, column.field, _USCC_REASONS.get(UsccVerdict(verdict), "wrong-length"))
-    return cleaned, old
-
-
-def _translated(values: Sequence[str | None], column: Column, notes: _Notes) -> list[str | None]:
+def _translated(texts: Texts, column: Column, notes: Notes) -> Texts:
     dictionary: dict[str | None, str] = dict(column.dictionary.items())
-    cleaned = [dictionary.get(value) for value in values]
+    cleaned: Texts = [dictionary.get(text) for text in texts]
     if None in cleaned:
-        for place, (before, after) in enumerate(zip(values, cleaned, strict=True)):
+        for place, (before, after) in enumerate(zip(texts, cleaned, strict=True)):
             if after is None and before is not None:
                 notes.fault(place, column.field, "unknown-value")
     return cleaned
 
 
-def _birth_dates(columns: Mapping[str, Sequence[Any]], pair: tuple[str, str], notes: _Notes) -> None:
+def _birth_dates(columns: Mapping[str, Texts], pair: tuple[str, str], notes: Notes) -> None:
     ids, dates = columns[pair[0]], columns[pair[1]]
     for place, (citizen_id, day) in enumerate(zip(ids, dates, strict=True)):
         if day is not None and citizen_id is not None and citizen_id[6:14] != day.replace("-", ""):

@@ -27,6 +27,7 @@ import orjson
 
 from connectors.mapping import load_mapping
 from connectors.pipeline import Report, run
+from connectors.sources.files import FileSource
 from demonstration import city
 from demonstration.parties import System, sign_in
 from demonstration.transcript import Transcript
@@ -151,7 +152,8 @@ class Story:
         reports = []
         with told.chapter(_("Three sources are brought in through the connector pipeline")):
             for source, path, made in files:
-                report = run(load_mapping(source), path, database=address, vault=vault)
+                mapping = load_mapping(source)
+                report = run(mapping, FileSource(path, mapping), database=address, vault=vault)
                 reports.append(report)
                 told.fact(source, f"{path.name}, {path.stat().st_size:,} bytes")
                 self._tell_report(report, made)

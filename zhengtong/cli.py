@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from connectors.mapping import load_mapping
 from connectors.pipeline import run
+from connectors.sources.files import FileSource
 from demonstration.story import Story
 from foundation import database
 from foundation.identifiers import check
@@ -138,7 +139,8 @@ def ingest(settings: Settings, source: str, path: Path, as_json: bool) -> None:
     with database.running_database(settings) as address:
         database.require_current_schema(address)
         vault = open_vault(settings, datetime.now(UTC))
-        report = run(mapping, path, database=address, vault=vault, progress=_progress(path))
+        origin = FileSource(path, mapping)
+        report = run(mapping, origin, database=address, vault=vault, progress=_progress(path))
     if as_json:
         print_json(report.as_json())
         return

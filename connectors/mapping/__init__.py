@@ -3,10 +3,11 @@
 from connectors.mapping.mapping import (
     Column,
     Comparison,
+    Gates,
     SourceMapping,
     load_mapping,
     mapping_names,
     parse_mapping,
 )
 
-__all__ = ["Column", "Comparison", "SourceMapping", "load_mapping", "mapping_names", "parse_mapping"]
+__all__ = ["Column", "Comparison", "Gates", "SourceMapping", "load_mapping", "mapping_names", "parse_mapping"]

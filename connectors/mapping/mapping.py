@@ -12,28 +12,39 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from connectors.sources.raw import SourceError
+from connectors.sources.raw import SourceError, Wanted
 from exchange.registers.schemas import load_registers
 from foundation.language import _
 
-ColumnKind = Literal["text", "date", "citizen-id", "uscc", "division", "dictionary"]
+ColumnKind = Literal[
+    "text", "date", "amount", "name", "address", "code", "citizen-id", "uscc", "division", "dictionary"
+]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Column(BaseModel):
     """One column: its name in the source, the register's field, and what kind of value it holds.
 
     Args:
+        also: further names under which files of this source have the column.
         dictionary: for kind `dictionary`: value in the source → value in the register.
         old_number_field: for kind `uscc`: field that an old registration number of 13 to 15 digits goes to.
+        excel_serial: for kind `date`: a bare number is the day number of a workbook (1900 system).
+        amount_field: for kind `amount`: field for the sum in whole units of its currency, beside the text as written.
+        currency_field: for kind `amount`: field for the currency, as its code of ISO 4217.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     column: str
+    also: list[str] = []
     field: str
     kind: ColumnKind = "text"
     dictionary: dict[str, str] = {}
     old_number_field: str | None = None
+    excel_serial: bool = False
+    amount_field: str | None = None
+    currency_field: str | None = None
 
 
 class Comparison(BaseModel):
@@ -44,6 +55,28 @@ class Comparison(BaseModel):
     register_name: Annotated[str, Field(alias="register")]
     key: str
     fields: dict[str, str] = {}
+
+
+class Gates(BaseModel):
+    """What a file must be as a whole before anything of it is brought in; a gate that is not named is open.
+
+    Args:
+        shares_from_rows: a share of fewer rows than this says nothing: such a file passes the gates on shares.
+        quarantined_share: at most this share of the rows may fail the checks.
+        rows_at_least: rows of the file, good and bad.
+        rows_change: the number of rows may differ by at most this share from the last run that came to its end.
+        completeness: field → share of the good rows that must have it.
+        uniqueness: different keys per good row, at least.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    shares_from_rows: Annotated[int, Field(ge=1)] = 100
+    quarantined_share: Share | None = None
+    rows_at_least: Annotated[int, Field(ge=1)] | None = None
+    rows_change: Annotated[float, Field(gt=0)] | None = None
+    completeness: dict[str, Share] = {}
+    uniqueness: Share | None = None
 
 
 class SourceMapping(BaseModel):
@@ -70,6 +103,12 @@ class SourceMapping(BaseModel):
     ignore: list[str] = []
     birth_date_of: tuple[str, str] | None = None
     compare: list[Comparison] = []
+    gates: Gates | None = None
+
+    @property
+    def wanted(self) -> Wanted:
+        """The columns in the order of `columns`, each under all its names, and those to be left."""
+        return Wanted(tuple((c.column, *c.also) for c in self.columns), frozenset(self.ignore))
 
 
 def mapping_names(folder: Path | None = None) -> list[str]:
@@ -134,8 +173,8 @@ def _faults(mapping: SourceMapping) -> Iterator[str]:
         return
     columns, fields = Counter[str](), Counter[str]()
     for number, column in enumerate(mapping.columns):
-        columns[column.column] += 1
-        for name in (column.field, column.old_number_field):
+        columns.update((column.column, *column.also))
+        for name in (column.field, column.old_number_field, column.amount_field, column.currency_field):
             if name is not None:
                 fields[name] += 1
                 if name not in register.fields:
@@ -144,6 +183,12 @@ def _faults(mapping: SourceMapping) -> Iterator[str]:
             yield f"columns.{number}: a dictionary belongs to kind dictionary, and to no other"
         if column.old_number_field is not None and column.kind != "uscc":
             yield f"columns.{number}: old_number_field belongs to kind uscc"
+        if column.excel_serial and column.kind != "date":
+            yield f"columns.{number}: excel_serial belongs to kind date"
+        if (column.amount_field or column.currency_field) and column.kind != "amount":
+            yield f"columns.{number}: amount_field and currency_field belong to kind amount"
+        if (column.amount_field is None) != (column.currency_field is None):
+            yield f"columns.{number}: amount_field and currency_field go together"
     columns.update(mapping.ignore)
     for names in (columns, fields):
         yield from (
@@ -155,6 +200,9 @@ def _faults(mapping: SourceMapping) -> Iterator[str]:
     for name in mapping.birth_date_of or ():
         if name not in fields:
             yield f"birth_date_of: no column for {name}"
+    for name in mapping.gates.completeness if mapping.gates is not None else ():
+        if name not in fields:
+            yield f"gates.completeness: no column for {name}"
     for number, comparison in enumerate(mapping.compare):
         other = registers.get(comparison.register_name)
         if other is None:

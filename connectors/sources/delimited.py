@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from connectors.sources.raw import BadRow, RawBatch, SourceError
+from connectors.sources.raw import BadRow, Layout, RawBatch, SourceError, Wanted
 from foundation.language import _
 
 LONGEST_ROW = 1 << 20
@@ -17,9 +17,9 @@ LONGEST_ROW = 1 << 20
 
 
 def read_delimited(
-    path: Path, *, encoding: str, delimiter: str, header: Sequence[str], batch_rows: int
+    path: Path, *, encoding: str, delimiter: str, wanted: Wanted, batch_rows: int
 ) -> Iterator[RawBatch]:
-    """Yield batches of rows whose columns are in the order of `header`, whatever their order in the file.
+    """Yield batches of rows whose columns are in the order of `wanted`, whatever their order in the file.
 
     The bytes are cut into rows before they are decoded, so that one row that cannot be decoded costs only itself.
     That is safe in UTF-8 and GB18030: no byte of a longer character is a line break or a quote there.
@@ -38,10 +38,12 @@ def read_delimited(
         first = next(rows, None)
         if first is None:
             raise SourceError(_("{file} is empty"), file=path.name)
-        order = _order(first.removeprefix(b"\xef\xbb\xbf"), path.name, encoding, delimiter, header)
+        found = _header(first.removeprefix(b"\xef\xbb\xbf"), path.name, encoding, delimiter)
+        order = wanted.order(found, path.name)
+        layout = Layout("delimited", encoding, delimiter, tuple(found))
         number = 0
         while batch := list(islice(rows, batch_rows)):
-            yield _batch(batch, number, encoding, delimiter, order)
+            yield _batch(batch, number, layout, order)
             number += len(batch)
 
 
@@ -100,28 +102,19 @@ def _leaves_open(line: bytes, opening: bytes, is_open: bool) -> bool:
             return False
 
 
-def _order(first: bytes, name: str, encoding: str, delimiter: str, header: Sequence[str]) -> list[int]:
+def _header(first: bytes, name: str, encoding: str, delimiter: str) -> list[str]:
     try:
         text = first.decode(encoding).removeprefix("\ufeff")
-        found = [cell.strip() for cell in next(csv.reader([text], delimiter=delimiter))]
+        return [cell.strip() for cell in next(csv.reader([text], delimiter=delimiter))]
     except (UnicodeDecodeError, csv.Error, StopIteration) as error:
         raise SourceError(
             _("the header of {file} cannot be read as {encoding}"), file=name, encoding=encoding
         ) from error
-    missing = [column for column in header if column not in found]
-    unknown = [column[:40] for column in found if column not in header]
-    if missing or unknown or len(set(found)) != len(found):
-        raise SourceError(
-            _("the header of {file} differs: missing [{missing}], unknown [{unknown}]"),
-            file=name,
-            missing=", ".join(missing),
-            unknown=", ".join(unknown),
-        )
-    return [found.index(column) for column in header]
 
 
-def _batch(rows: list[bytes], before: int, encoding: str, delimiter: str, order: list[int]) -> RawBatch:
-    width = len(order)
+def _batch(rows: list[bytes], before: int, layout: Layout, order: list[int]) -> RawBatch:
+    assert layout.encoding is not None and layout.delimiter is not None
+    encoding, delimiter, width = layout.encoding, layout.delimiter, len(layout.columns)
     bad: list[BadRow] = []
     origins: list[int] = []
     raw: list[bytes] = []
@@ -131,7 +124,7 @@ def _batch(rows: list[bytes], before: int, encoding: str, delimiter: str, order:
     if len(texts) == len(rows) and not any(cells is None or len(cells) != width for cells in everything):
         # The usual batch: nothing to set aside.
         turned = list(zip(*everything, strict=True))
-        return RawBatch(numbers, [turned[i] for i in order], rows, bad, before + len(rows))
+        return RawBatch(numbers, [turned[i] for i in order], rows, bad, before + len(rows), layout=layout)
     # One element is one row, so that the reader's rows and ours stay in step even where a quote hides a break.
     for number, cells in zip(numbers, everything, strict=True):
         original = rows[number - before - 1]
@@ -143,8 +136,8 @@ def _batch(rows: list[bytes], before: int, encoding: str, delimiter: str, order:
             origins.append(number)
             raw.append(original)
             good.append(cells)
-    turned = list(zip(*good, strict=True)) if good else [() for _column in order]
-    return RawBatch(origins, [turned[i] for i in order], raw, bad, before + len(rows))
+    turned = list(zip(*good, strict=True)) if good else [()] * width
+    return RawBatch(origins, [turned[i] for i in order], raw, bad, before + len(rows), layout=layout)
 
 
 def _decode(rows: list[bytes], before: int, encoding: str, bad: list[BadRow]) -> tuple[list[str], list[int]]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from connectors.sources.raw import BadRow, RawBatch, SourceError
+from connectors.sources.raw import BadRow, Layout, RawBatch, SourceError, Wanted
 from foundation.language import _
 
 CHUNK_BYTES = 1 << 20
@@ -28,10 +28,10 @@ class _Unfit(Enum):
     UNDECODABLE_BYTES = "undecodable-bytes"
 
 
-def read_json_array(path: Path, *, keys: Sequence[str], batch_rows: int) -> Iterator[RawBatch]:
-    """Yield batches of the array's elements; `keys` name the members, in the order of the columns.
+def read_json_array(path: Path, *, wanted: Wanted, batch_rows: int) -> Iterator[RawBatch]:
+    """Yield batches of the array's elements; their members are in the order of `wanted`.
 
-    An element that is no object, has members that are not in `keys` or one twice, is nested absurdly deep or not
+    An element that is no object, has members that nobody wants or one twice, is nested absurdly deep or not
     UTF-8, is a bad row and costs only itself.
 
     Raises:
@@ -44,7 +44,8 @@ def read_json_array(path: Path, *, keys: Sequence[str], batch_rows: int) -> Iter
             _("{file} cannot be opened: {reason}"), file=path.name, reason=error.strerror
         ) from error
     with file:
-        known = frozenset(keys)
+        place_of = wanted.members()
+        width = len(wanted.names)
         origins: list[int] = []
         rows: list[list[Any]] = []
         raw: list[bytes] = []
@@ -60,24 +61,41 @@ def read_json_array(path: Path, *, keys: Sequence[str], batch_rows: int) -> Iter
                 bad.append(BadRow(number, None, element.value, original))
             elif not isinstance(element, dict):
                 bad.append(BadRow(number, None, "not-an-object", original))
-            elif not known.issuperset(element):
-                bad.append(BadRow(number, None, "unknown-member", original))
+            elif isinstance(row := _row(element, place_of, width), str):
+                bad.append(BadRow(number, None, row, original))
             else:
                 origins.append(number)
                 raw.append(original)
-                rows.append([element.get(key) for key in keys])
+                rows.append(row)
             if number % batch_rows == 0:
-                yield _turned(origins, rows, raw, bad, number, len(keys))
+                yield _turned(origins, rows, raw, bad, number, width)
                 origins, rows, raw, bad = [], [], [], []
         if rows or bad:
-            yield _turned(origins, rows, raw, bad, number, len(keys))
+            yield _turned(origins, rows, raw, bad, number, width)
+
+
+def _row(element: Mapping[str, Any], place_of: Mapping[str, int | None], width: int) -> list[Any] | str:
+    """Return the values of an element in the order of the columns, or why it has none."""
+    row: list[Any] = [None] * width
+    given: set[int] = set()
+    for name, value in element.items():
+        if name not in place_of:
+            return "unknown-member"
+        place = place_of[name]
+        if place is not None:
+            if place in given:
+                return "duplicate-member"
+            given.add(place)
+            row[place] = value
+    return row
 
 
 def _turned(
     origins: list[int], rows: list[list[Any]], raw: list[bytes], bad: list[BadRow], end: int, width: int
 ) -> RawBatch:
     columns: list[Sequence[Any]] = [*zip(*rows, strict=True)] if rows else [()] * width
-    return RawBatch(origins, columns, raw, bad, end)
+    layout = Layout("json-array", "utf-8")
+    return RawBatch(origins, columns, raw, bad, end, layout=layout)
 
 
 def _elements(file: BinaryIO, name: str) -> Iterator[tuple[Any, str]]:

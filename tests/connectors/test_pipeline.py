@@ -21,6 +21,7 @@ import pytest
 from connectors import quarantine
 from connectors.mapping import load_mapping
 from connectors.pipeline import Report, run
+from connectors.sources.files import FileSource
 from connectors.sources.raw import SourceError
 from demonstration.city import CityPlan, Mess, write_credentials, write_legal_entities, write_population
 from demonstration.city import mess as kinds
@@ -57,11 +58,17 @@ class Land:
         batch_rows: int = 64,
         progress: Callable[[int], None] | None = None,
         encoding: str | None = None,
+        gates: bool = False,
     ) -> Report:
+        """Bring a file in; without its gates, since most files here are spoilt on purpose."""
         mapping = load_mapping(source)
+        if not gates:
+            mapping = mapping.model_copy(update={"gates": None})
+        if encoding is not None:
+            mapping = mapping.model_copy(update={"encoding": encoding})
         report = run(
-            mapping if encoding is None else mapping.model_copy(update={"encoding": encoding}),
-            path,
+            mapping,
+            FileSource(path, mapping),
             database=self.address,
             vault=VAULT,
             batch_rows=batch_rows,
@@ -344,6 +351,7 @@ import os, signal, sys
 from pathlib import Path
 from connectors import cursors, pipeline, quarantine
 from connectors.mapping import load_mapping
+from connectors.sources.files import FileSource
 from foundation.sensitive import Keyring, Vault
 
 VAULT = Vault(Keyring(b"i" * 32, {1: b"a" * 32}, 1))
@@ -374,7 +382,9 @@ match point:
         cursors.move = dying(cursors.move, False)
     case "committed":
         progress = dying(lambda rows: None, True)
-pipeline.run(load_mapping("population"), Path(path), database=address, vault=VAULT, batch_rows=30, progress=progress)
+mapping = load_mapping("population").model_copy(update={"gates": None})
+origin = FileSource(Path(path), mapping)
+pipeline.run(mapping, origin, database=address, vault=VAULT, batch_rows=30, progress=progress)
 """
 POINTS = [("committed", 1), ("staged", 3), ("quarantined", 4), ("merging", 6), ("cursor moved", 8)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -52,13 +52,14 @@ ENTITY: dict[str, Any] = {
     "地区": "示范市",
     "注册地址": "无",
 }
+TODAY = date(2025, 6, 30)
 POPULATION = load_mapping("population")
 ENTITIES = load_mapping("legal-entities")
 
 
-def check(mapping: SourceMapping, *rows: dict[str, Any], year: int = 2025) -> Checked:
+def check(mapping: SourceMapping, *rows: dict[str, Any], today: date = TODAY) -> Checked:
     """Check rows, column → value, as a source would give them; what is not there is None."""
-    checker = Checker(mapping, load_registers()[mapping.register_name], year)
+    checker = Checker(mapping, load_registers()[mapping.register_name], today)
     columns = [tuple(row.get(column.column) for row in rows) for column in mapping.columns]
     raw = [f"raw {number}".encode() for number in range(1, len(rows) + 1)]
     return checker.check(RawBatch(list(range(1, len(rows) + 1)), columns, raw, [], len(rows)))
@@ -121,6 +122,45 @@ NORMALISED: dict[str, tuple[str, Any, str, Any, str | None]] = {
     "a private character": ("姓名", "张\ue5f1", "name", "张\ue5f1", None),
     "fifteen digits": ("公民身份号码", FIFTEEN, "citizen_id", PERSON, "converted-from-15-digits"),
     "a small x": ("配偶身份号码", WITH_X.lower(), "spouse_id", WITH_X, None),
+    "an ID with a wide digit": (
+        "公民身份号码",
+        chr(ord(PERSON[0]) + 0xFEE0) + PERSON[1:],
+        "citizen_id",
+        PERSON,
+        "width-normalised",
+    ),
+    "a spouse's ID with a wide x": (
+        "配偶身份号码",
+        WITH_X[:17] + "ｘ",
+        "spouse_id",
+        WITH_X,
+        "width-normalised",
+    ),
+    "a household number in wide characters": (
+        "户号",
+        "Ｈ－１",
+        "household_number",
+        "H-1",
+        "width-normalised",
+    ),
+    "a division in wide digits": (
+        "户籍区划",
+        "９９0101",
+        "registration_division",
+        "990101",
+        "width-normalised",
+    ),
+    "a house number in wide digits": (
+        "住址",
+        "东湖路（北）１２号Ｂ座",
+        "address",
+        "东湖路（北）12号B座",
+        "width-normalised",
+    ),
+    "a dot of another kind": ("姓名", "阿里•买买提", "name", "阿里·买买提", "interpunct-normalised"),
+    "a day without dashes": ("迁入日期", "19980203", "moved_in_on", "1998-02-03", "date-normalised"),
+    "a day in Chinese": ("迁入日期", "一九九八年二月三日", "moved_in_on", "1998-02-03", "date-normalised"),
+    "a day with its time": ("迁入日期", "1998-02-03 08:30", "moved_in_on", "1998-02-03", "time-dropped"),
     "a leap day": ("死亡日期", "2024-02-29", "died_on", "2024-02-29", None),
     "a division of today": ("户籍区划", "110101", "registration_division", "110101", None),
     "an abolished division": ("户籍区划", "110103", "registration_division", "110103", "abolished-division"),
@@ -153,15 +193,14 @@ FAULTY: dict[str, tuple[dict[str, Any], str | None, str]] = {
     "wrong check character": ({"公民身份号码": PERSON[:17] + "X"}, "citizen_id", "wrong-check-character"),
     "ID too short": ({"公民身份号码": PERSON[:17]}, "citizen_id", "wrong-length"),
     "ID with a letter": ({"公民身份号码": "A" + PERSON[1:]}, "citizen_id", "ill-formed"),
-    "ID with wide digits": ({"公民身份号码": "\uff19" + PERSON[1:]}, "citizen_id", "ill-formed"),
     "ID born never": ({"公民身份号码": "990101198002301231"}, "citizen_id", "impossible-birth-date"),
     "old ID born never": ({"公民身份号码": "990101800230123"}, "citizen_id", "impossible-birth-date"),
     "spouse's ID": ({"配偶身份号码": PERSON[:17] + "X"}, "spouse_id", "wrong-check-character"),
     "no such day": ({"迁入日期": "1998-02-30"}, "moved_in_on", "impossible-date"),
-    "a day of another form": ({"迁入日期": "1998/02/03"}, "moved_in_on", "impossible-date"),
-    "a day without dashes": ({"迁入日期": "19980203"}, "moved_in_on", "impossible-date"),
+    "no such day, in Chinese": ({"迁入日期": "1998年2月30日"}, "moved_in_on", "impossible-date"),
+    "a day number, where no workbook is": ({"迁入日期": "35829"}, "moved_in_on", "impossible-date"),
+    "a year of two digits": ({"迁入日期": "98-02-03"}, "moved_in_on", "two-digit-year"),
     "a day of a week": ({"迁入日期": "1998-W05-2"}, "moved_in_on", "impossible-date"),
-    "a day in wide digits": ({"迁入日期": "１９９８-02-03"}, "moved_in_on", "impossible-date"),
     "another birth date": ({"出生日期": "1980-02-29"}, "birth_date", "birth-date-contradicts-id"),
     "another birth date, old ID": (
         {"公民身份号码": FIFTEEN, "出生日期": "1980-02-29"},
@@ -220,9 +259,38 @@ def test_a_company_in_small_letters_and_without_its_not_available_values() -> No
         "code": COMPANY,
         "established_on": "2003-01-02",
         "registered_capital": "2,000(万)",
+        "registered_capital_amount": "20000000",
+        "registered_capital_currency": "CNY",
         "province": "示范",
         "city": "示范市",
     }
+
+
+def test_a_capital_that_cannot_be_read_stays_as_written() -> None:
+    checked = one(ENTITIES, ENTITY, 注册资金="两千万左右")
+    assert kept(checked)["registered_capital"] == "两千万左右"
+    assert not {"registered_capital_amount", "registered_capital_currency"} & kept(checked).keys()
+    assert checked.findings == [Finding(2, "registered_capital", "unreadable-amount")]
+
+
+def test_a_capital_too_long_for_its_field_stays_behind_without_a_finding() -> None:
+    checked = one(ENTITIES, ENTITY, 注册资金="很" * 101)
+    assert checked.bad == [BadRow(2, "registered_capital", "schema-maxLength", b"raw 2")]
+    assert checked.findings == []
+
+
+@pytest.mark.parametrize("ahead", [-1, 0, 1, 400])
+def test_who_is_born_after_the_day_of_the_run_is_a_finding(ahead: int) -> None:
+    born = TODAY + timedelta(ahead)
+    citizen_id = CitizenId.compute("990101", born, 7).reveal()
+    child = {"公民身份号码": citizen_id, "出生日期": f"{born.year}/{born.month}/{born.day}"}
+    codes = [
+        (finding.field, finding.code)
+        for finding in one(POPULATION, ROW, **child).findings
+        if finding.code != "date-normalised"
+    ]
+    fields = ["citizen_id", "birth_date"] if ahead > 0 else []
+    assert codes == [(field, "birth-in-the-future") for field in fields]
 
 
 def test_a_company_without_any_number_stays_behind() -> None:
@@ -266,7 +334,7 @@ def test_every_row_of_a_batch_is_judged_as_if_it_were_alone(kinds: list[str]) ->
 
 
 def test_rows_that_came_broken_from_the_source_are_passed_on() -> None:
-    checker = Checker(POPULATION, load_registers()["persons"], 2025)
+    checker = Checker(POPULATION, load_registers()["persons"], TODAY)
     broken = BadRow(1, None, "wrong-column-count", b"x")
     checked = checker.check(RawBatch([], [()] * len(POPULATION.columns), [], [broken], 1))
     assert (checked.bad, checked.records) == ([broken], [])

@@ -15,6 +15,7 @@ import pytest
 
 from connectors.mapping import load_mapping
 from connectors.pipeline import run
+from connectors.sources.files import FileSource
 from demonstration.parties import System
 from exchange.audit.receipt import answer_digest
 from exchange.queries.answer import subject_matches
@@ -36,7 +37,8 @@ def register(service: Service, tmp_path_factory: pytest.TempPathFactory) -> None
     path = tmp_path_factory.mktemp("data") / "population.csv"
     path.write_bytes(f"{HEADER}\r\n{ROW}\r\n".encode("gb18030"))
     vault = open_vault(service.settings, datetime.now(UTC))
-    report = run(load_mapping("population"), path, database=service.address, vault=vault)
+    mapping = load_mapping("population")
+    report = run(mapping, FileSource(path, mapping), database=service.address, vault=vault)
     assert report.inserted == 1
 
 

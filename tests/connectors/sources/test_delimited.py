@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from connectors.sources import delimited
 from connectors.sources.delimited import LONGEST_ROW, read_delimited
-from connectors.sources.raw import BadRow, RawBatch, SourceError
+from connectors.sources.raw import BadRow, RawBatch, SourceError, Wanted
 
 HEADER = ["编号", "姓名", "备注"]
 HEAD = ",".join(HEADER).encode()
@@ -30,8 +30,14 @@ def read(
     path.write_bytes(content)
     names = HEADER if header is None else header
     return list(
-        read_delimited(path, encoding=encoding, delimiter=delimiter, header=names, batch_rows=batch_rows)
+        read_delimited(
+            path, encoding=encoding, delimiter=delimiter, wanted=wanted(names), batch_rows=batch_rows
+        )
     )
+
+
+def wanted(names: list[str]) -> Wanted:
+    return Wanted(tuple((name,) for name in names))
 
 
 def rows_of(batches: list[RawBatch]) -> list[list[str]]:
@@ -225,13 +231,17 @@ def test_a_row_of_the_greatest_length_is_still_read(path: Path) -> None:
 @pytest.mark.parametrize("name", ["missing.csv", "."])
 def test_a_file_that_cannot_be_opened_is_one_clear_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(SourceError, match="cannot be opened: "):
-        list(read_delimited(tmp_path / name, encoding="utf-8", delimiter=",", header=HEADER, batch_rows=10))
+        list(
+            read_delimited(
+                tmp_path / name, encoding="utf-8", delimiter=",", wanted=wanted(HEADER), batch_rows=10
+            )
+        )
 
 
 def test_rows_before_a_late_error_have_been_given(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delimited, "LONGEST_ROW", 64)
     path.write_bytes(HEAD + b"\n1,a,b\n2,c,d\n" + b"x" * 65)
-    batches = read_delimited(path, encoding="utf-8", delimiter=",", header=HEADER, batch_rows=1)
+    batches = read_delimited(path, encoding="utf-8", delimiter=",", wanted=wanted(HEADER), batch_rows=1)
     assert [next(batches).end, next(batches).end] == [1, 2]
     with pytest.raises(SourceError, match="more than 64 bytes"):
         next(batches)

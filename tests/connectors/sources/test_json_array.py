@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from connectors.sources import json_array
 from connectors.sources.json_array import LONGEST_ELEMENT, read_json_array
-from connectors.sources.raw import BadRow, RawBatch, SourceError
+from connectors.sources.raw import BadRow, RawBatch, SourceError, Wanted
 
 KEYS = ["编号", "b"]
+WANTED = Wanted(tuple((key,) for key in KEYS))
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def read(path: Path, content: bytes, batch_rows: int = 1000, keys: list[str] = KEYS) -> list[RawBatch]:
     path.write_bytes(content)
-    return list(read_json_array(path, keys=keys, batch_rows=batch_rows))
+    return list(read_json_array(path, wanted=Wanted(tuple((key,) for key in keys)), batch_rows=batch_rows))
 
 
 def rows_of(batches: list[RawBatch]) -> list[list[Any]]:
@@ -147,12 +148,12 @@ def test_a_broken_file_is_one_clear_error_with_its_place(path: Path, kind: str) 
 
 def test_a_missing_file_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"nowhere\.json cannot be opened: No such file"):
-        list(read_json_array(tmp_path / "nowhere.json", keys=KEYS, batch_rows=1))
+        list(read_json_array(tmp_path / "nowhere.json", wanted=WANTED, batch_rows=1))
 
 
 def test_batches_before_the_end_of_a_cut_file_have_been_given(path: Path) -> None:
     path.write_bytes(b'[{"b": "1"}, {"b": "2"}, {"b": "3')
-    batches: Iterator[RawBatch] = read_json_array(path, keys=KEYS, batch_rows=2)
+    batches: Iterator[RawBatch] = read_json_array(path, wanted=WANTED, batch_rows=2)
     assert rows_of([next(batches)]) == [[None, "1"], [None, "2"]]
     with pytest.raises(SourceError, match="element 3"):
         next(batches)
@@ -171,7 +172,9 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         path = tmp_path / f"{count}.json"
         path.write_bytes(b"[" + b",".join([element] * count) + b"]")
         tracemalloc.start()
-        assert sum(len(batch.origins) for batch in read_json_array(path, keys=KEYS, batch_rows=50)) == count
+        assert (
+            sum(len(batch.origins) for batch in read_json_array(path, wanted=WANTED, batch_rows=50)) == count
+        )
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] * 1.2
