@@ -1,5 +1,6 @@
-# Sourced by ./run and ./test: makes the project's own environment in .venv, once per change of pyproject.toml.
-# Sets nothing outside the project folder. Usage: environment EXTRA   (EXTRA: run or dev)
+# Sourced by ./run and ./test: makes the project's own environment, once per change of pyproject.toml.
+# Sets nothing outside the project folder. Usage: environment EXTRA
+# EXTRA: run or dev, into .venv; airflow into .venv-airflow, because Airflow pins what the service is to choose itself.
 
 find_python() {
     for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11 python; do
@@ -15,19 +16,21 @@ environment() {
     extra=$1
     requirement=.
     [ "$extra" = run ] || requirement=".[$extra]"
+    folder=.venv
+    [ "$extra" != airflow ] || folder=.venv-airflow
     python=$(find_python) || return 1
-    stamp=.venv/.installed-$extra
+    stamp=$folder/.installed-$extra
     want=$(cksum <pyproject.toml)
-    if [ -x .venv/bin/python ] && [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then
+    if [ -x "$folder/bin/python" ] && [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then
         return 0
     fi
-    echo "安装依赖到 .venv · Installing into .venv" >&2
-    if [ ! -x .venv/bin/python ]; then
-        "$python" -m venv .venv || {
+    echo "安装依赖到 $folder · Installing into $folder" >&2
+    if [ ! -x "$folder/bin/python" ]; then
+        "$python" -m venv "$folder" || {
             echo '无法创建虚拟环境 · Cannot make a virtual environment (on Debian: install python3-venv)' >&2
             return 1
         }
     fi
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable "$requirement" || return 1
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$requirement" || return 1
     echo "$want" >"$stamp"
 }
