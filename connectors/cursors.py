@@ -32,12 +32,14 @@ ingest_cursor = Table(
     Column("origin_digest", Text, nullable=False),
     Column("position", BigInteger, nullable=False),
     Column("moved_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("cursor", Text),
 )
 
 finding = Table(
     "finding",
     metadata,
     Column("run_id", UUID, primary_key=True),
+    Column("origin_part", Text, primary_key=True, server_default=""),
     Column("origin_row", BigInteger, primary_key=True),
     Column("field", Text, primary_key=True),
     Column("code", Text, primary_key=True),
@@ -53,26 +55,50 @@ def begin_run(connection: Connection, run_id: uuid.UUID, source: str, origin: st
     )
 
 
+def where(connection: Connection, source: str) -> str | None:
+    """Return the source's own cursor behind the last batch that came in; None: from the beginning."""
+    found = connection.execute(
+        "SELECT cursor FROM exchange.ingest_cursor WHERE source = %s", [source]
+    ).fetchone()
+    return None if found is None else found[0]
+
+
 def move(
-    connection: Connection, source: str, run_id: uuid.UUID, origin_digest: str, position: int, now: datetime
+    connection: Connection,
+    source: str,
+    run_id: uuid.UUID,
+    origin_digest: str,
+    position: int,
+    cursor: str | None,
+    now: datetime,
 ) -> None:
-    """Move the cursor of a source to `position` (rows of the file), within the transaction of the merge."""
+    """Move the cursor of a source, within the transaction of the merge.
+
+    Args:
+        position: rows of the part that have come in.
+        cursor: the source's own, where it has one; it stays where a batch brings none.
+    """
     connection.execute(
-        "INSERT INTO exchange.ingest_cursor (source, run_id, origin_digest, position, moved_at)"
-        " VALUES (%s, %s, %s, %s, %s) ON CONFLICT (source) DO UPDATE SET run_id = excluded.run_id,"
-        " origin_digest = excluded.origin_digest, position = excluded.position, moved_at = excluded.moved_at",
-        [source, run_id, origin_digest, position, now],
+        "INSERT INTO exchange.ingest_cursor AS c (source, run_id, origin_digest, position, cursor, moved_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (source) DO UPDATE SET run_id = excluded.run_id,"
+        " origin_digest = excluded.origin_digest, position = excluded.position,"
+        " cursor = coalesce(excluded.cursor, c.cursor), moved_at = excluded.moved_at",
+        [source, run_id, origin_digest, position, cursor, now],
     )
 
 
-def add_findings(connection: Connection, run_id: uuid.UUID, rows: list[tuple[int, str, str]]) -> None:
+def add_findings(
+    connection: Connection, run_id: uuid.UUID, part: str, rows: list[tuple[int, str, str]]
+) -> None:
     """Store findings (row, field, code) of a run."""
     with (
         connection.cursor() as cursor,
-        cursor.copy("COPY exchange.finding (run_id, origin_row, field, code) FROM STDIN") as copy,
+        cursor.copy(
+            "COPY exchange.finding (run_id, origin_part, origin_row, field, code) FROM STDIN"
+        ) as copy,
     ):
         for origin_row, field_name, code in rows:
-            copy.write_row((run_id, origin_row, field_name, code))
+            copy.write_row((run_id, part, origin_row, field_name, code))
 
 
 def finish_run(connection: Connection, run_id: uuid.UUID, report: dict[str, Any], now: datetime) -> None:
@@ -87,7 +113,7 @@ def last_rows(connection: Connection, source: str) -> int | None:
     """Return how many rows the last run of a source read that came to its end and that no gate stopped."""
     found = connection.execute(
         "SELECT (report->>'read')::bigint FROM exchange.ingest_run WHERE source = %s AND finished_at IS NOT NULL"
-        " AND NOT jsonb_path_exists(report, '$.gates[*] ? (@.passed == false)') ORDER BY finished_at DESC LIMIT 1",
+        " AND NOT coalesce((report->>'stopped')::boolean, false) ORDER BY finished_at DESC LIMIT 1",
         [source],
     ).fetchone()
     return None if found is None else int(found[0])

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ class GateVerdict:
 
     Args:
         name: of the gate; for completeness with its field, `completeness.name`.
-        measured: a share or a number of rows; None where there is nothing to measure by, which passes.
+        measured: a share, a number of rows or of days; None where there is nothing to measure by.
         threshold: as the mapping has it.
     """
 
@@ -58,6 +59,7 @@ class Figures:
         bad: rows that would go to quarantine, by reason.
         findings: about the good rows, by code.
         present: good rows that have a value, by field.
+        latest: latest day, by field; absent where there is none.
         uniqueness: different keys per good row; 1.0 where there is no row.
     """
 
@@ -65,6 +67,7 @@ class Figures:
     bad: Mapping[str, int]
     findings: Mapping[str, int]
     present: Mapping[str, int]
+    latest: Mapping[str, str]
     uniqueness: float
 
 
@@ -74,6 +77,7 @@ def look(checked: Iterable[Checked], gates: Gates, register: RegisterSchema) -> 
     bad: Counter[str] = Counter()
     findings: Counter[str] = Counter()
     present: dict[str, int] = dict.fromkeys(gates.completeness, 0)
+    latest: dict[str, str] = {}
     keys = _Keys()
     for batch in checked:
         good += len(batch.records)
@@ -82,12 +86,16 @@ def look(checked: Iterable[Checked], gates: Gates, register: RegisterSchema) -> 
         findings.update(finding.code for finding in batch.findings)
         for name in present:
             present[name] += sum(name in shown or name in hidden for shown, hidden in batch.records)
+        for name in gates.freshness:
+            days = (shown.get(name) or hidden.get(name) or "" for shown, hidden in batch.records)
+            latest[name] = max(latest.get(name, ""), max(days, default=""))
         if gates.uniqueness is not None:
             keys.add([hash(_key(shown | hidden, register)) for shown, hidden in batch.records])
-    return Figures(rows, dict(bad), dict(findings), present, keys.uniqueness() if good else 1.0)
+    latest = {name: day for name, day in latest.items() if day}
+    return Figures(rows, dict(bad), dict(findings), present, latest, keys.uniqueness() if good else 1.0)
 
 
-def judge(figures: Figures, gates: Gates, last_rows: int | None) -> list[GateVerdict]:
+def judge(figures: Figures, gates: Gates, last_rows: int | None, today: date) -> list[GateVerdict]:
     """Hold the figures of a file against the gates of its source.
 
     Args:
@@ -109,6 +117,12 @@ def judge(figures: Figures, gates: Gates, last_rows: int | None) -> list[GateVer
     for name, threshold in sorted(gates.completeness.items()):
         share = figures.present[name] / good if good else 1.0
         verdicts.append(_at_least(f"completeness.{name}", share, threshold, few=few))
+    for name, threshold in sorted(gates.freshness.items()):
+        day = figures.latest.get(name)
+        age = None if day is None else (today - date.fromisoformat(day)).days
+        verdicts.append(
+            GateVerdict(f"freshness.{name}", age, threshold, age is not None and age <= threshold)
+        )
     if gates.uniqueness is not None:
         verdicts.append(_at_least("uniqueness", figures.uniqueness, gates.uniqueness, few=few))
     return verdicts

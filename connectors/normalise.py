@@ -29,17 +29,35 @@ from foundation.identifiers import CitizenId, UsccVerdict, Verdict, check_citize
 
 Texts = list[str | None]
 
+TRANSFORMS = frozenset(
+    {
+        "converted-from-15-digits",
+        "converted-from-excel-serial",
+        "date-normalised",
+        "interpunct-normalised",
+        "time-dropped",
+        "whitespace-normalised",
+        "width-normalised",
+    }
+)
+"""Findings that say what normalising changed: they go into the provenance of the field. All others are a steward's."""
+
 
 @dataclass(slots=True)
 class Notes:
-    """What is noted about a batch: the first fault of a row by its place (field, reason), and findings."""
+    """What is noted about a batch: the first fault of a row by its place (field, reason), and findings.
+
+    `faulty` has every field at fault, not only the first of its row.
+    """
 
     faults: dict[int, tuple[str, str]] = field(default_factory=dict)
     findings: list[tuple[int, str, str]] = field(default_factory=list)
+    faulty: set[tuple[int, str]] = field(default_factory=set, compare=False)
 
     def fault(self, place: int, field_name: str, reason: str) -> None:
         """Note why the row at this place stays behind, unless a reason is known already."""
         self.faults.setdefault(place, (field_name, reason))
+        self.faulty.add((place, field_name))
 
     def finding(self, place: int, field_name: str, code: str) -> None:
         """Note something remarkable about the row at this place."""

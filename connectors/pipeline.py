@@ -7,10 +7,11 @@ import gc
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -19,9 +20,14 @@ import psycopg
 from connectors import cursors, quarantine
 from connectors.comparison import compare
 from connectors.gates import GateClosed, GateVerdict, judge, look
-from connectors.mapping import Gates, SourceMapping
+from connectors.mapping import Gates, Snapshot, SourceMapping
+from connectors.mapping.ranks import lead_ranks
+from connectors.normalise import TRANSFORMS
 from connectors.quality import Checked, Checker, Finding, count_reasons
-from connectors.sources.raw import BadRow, Source
+from connectors.sources.raw import BadRow, Layout, RawBatch, Source
+from exchange.registers.contributions import end_missing, find_missing, spare
+from exchange.registers.joining import JoinReport, join, leave
+from exchange.registers.lead import Rank
 from exchange.registers.schemas import RegisterSchema, load_registers, place
 from exchange.registers.tables import StagedRow, merge, prepare_staging, stage
 from foundation.civil import civil_date
@@ -31,6 +37,7 @@ from foundation.sensitive import Vault
 BATCH_ROWS = 10_000
 AHEAD = 2
 """Batches that may wait for the database while the next is prepared: bounds the memory."""
+MOST_LAYOUTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,9 @@ class Report:
 
     Args:
         gates: verdicts of the gates of the source; empty if it has none.
+        stopped: a gate closed, and nothing came in.
+        ended: subjects that a snapshot no longer named.
+        layouts: per part how it was read: `part`, `format`, `encoding`, `delimiter`, and what of that was `detected`.
     """
 
     source: str
@@ -54,6 +64,9 @@ class Report:
     findings: dict[str, int]
     seconds: float
     gates: list[GateVerdict] = field(default_factory=list)
+    stopped: bool = False
+    ended: int = 0
+    layouts: list[dict[str, Any]] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
@@ -69,7 +82,9 @@ class _Prepared:
     bad: list[BadRow]
     findings: list[Finding]
     duplicates: int
-    end: int
+    spared: list[bytes]
+    unnamed: int
+    batch: RawBatch
 
 
 def run(
@@ -80,6 +95,7 @@ def run(
     vault: Vault,
     progress: Callable[[int], None] | None = None,
     batch_rows: int = BATCH_ROWS,
+    sources_folder: Path | None = None,
 ) -> Report:
     """Bring what a source has into its register.
 
@@ -88,10 +104,14 @@ def run(
     2. Read a batch; decode, normalise and check it; blind its subjects and seal its sensitive fields.
     3. In one transaction: bad rows to quarantine, good rows to staging by COPY, merge, findings, cursor. The next
        batch is prepared meanwhile.
-    4. Note the report.
+    4. After a snapshot: end the subjects that it no longer names, in one transaction, if they are few enough.
+    5. Note the report.
 
     Dying in any step leaves the batches before it, whole. Running the file again brings in the rest and finds the
     others unchanged, so a retry is always safe.
+
+    Args:
+        sources_folder: mappings of this city, which say who leads where another source speaks of the same subject.
 
     Raises:
         GateClosed: the file fell short of a gate of its source; says of which and by how much.
@@ -105,11 +125,12 @@ def run(
     total = Report(mapping.source, str(run_id), 0, 0, 0, 0, 0, {}, {}, 0.0)
     with psycopg.connect(database, autocommit=True) as connection:
         cursors.begin_run(connection, run_id, mapping.source, origin.name, datetime.now(UTC))
+        after = cursors.where(connection, mapping.source)
         if mapping.gates is not None:
-            judged = _judge(connection, mapping.gates, checker, origin, batch_rows, total)
+            judged = _judge(connection, mapping.gates, checker, origin.batches(batch_rows, after), total)
             closed = [str(verdict) for verdict in judged.gates if not verdict.passed]
             if closed:
-                judged = replace(judged, seconds=round(time.perf_counter() - started, 3))
+                judged = replace(judged, stopped=True, seconds=round(time.perf_counter() - started, 3))
                 cursors.finish_run(connection, run_id, judged.as_json(), datetime.now(UTC))
                 raise GateClosed(
                     _("nothing of {file} was brought in; closed gates: {gates}"),
@@ -118,17 +139,30 @@ def run(
                 )
             total = replace(total, gates=judged.gates)
         prepare_staging(connection)
-        write = _Writer(connection, mapping, register, vault, run_id, origin.digest())
+        rank = lead_ranks(mapping, sources_folder)
+        write = _Writer(connection, mapping, register, vault, run_id, origin.digest(), rank)
+        layouts: dict[str, Layout] = {}
+        unnamed = 0
         with _without_collector(), ThreadPoolExecutor(max_workers=1) as database_thread:
             waiting: deque[Future[Report]] = deque()
-            for batch in origin.batches(batch_rows, None):
-                prepared = _prepare(checker.check(batch), register, vault, batch.end)
+            for batch in origin.batches(batch_rows, after):
+                prepared = _prepare(checker.check(batch), register, vault, batch)
+                unnamed += prepared.unnamed
+                if batch.layout is not None and len(layouts) < MOST_LAYOUTS:
+                    layouts.setdefault(batch.part, batch.layout)
                 if len(waiting) >= AHEAD:
                     total = _sum(total, waiting.popleft().result(), progress)
                 waiting.append(database_thread.submit(write.batch, prepared))
             while waiting:
                 total = _sum(total, waiting.popleft().result(), progress)
-        total = replace(total, seconds=round(time.perf_counter() - started, 3))
+            if mapping.snapshot is not None:
+                ending = database_thread.submit(write.end_missing, mapping.snapshot, unnamed).result()
+                total = replace(total, ended=ending.ended, gates=[*total.gates, *ending.verdicts])
+        total = replace(
+            total,
+            layouts=[_told(part, layout) for part, layout in layouts.items()],
+            seconds=round(time.perf_counter() - started, 3),
+        )
         cursors.finish_run(connection, run_id, total.as_json(), datetime.now(UTC))
     return total
 
@@ -137,14 +171,13 @@ def _judge(
     connection: psycopg.Connection,
     gates: Gates,
     checker: Checker,
-    origin: Source,
-    batch_rows: int,
+    batches: Iterator[RawBatch],
     total: Report,
 ) -> Report:
     """Look at all of it and return what was found, with the verdict of each gate."""
     with _without_collector():
-        figures = look(map(checker.check, origin.batches(batch_rows, None)), gates, checker.register)
-    verdicts = judge(figures, gates, cursors.last_rows(connection, total.source))
+        figures = look(map(checker.check, batches), gates, checker.register)
+    verdicts = judge(figures, gates, cursors.last_rows(connection, total.source), checker.today)
     return replace(
         total,
         read=figures.rows,
@@ -167,6 +200,14 @@ def _without_collector() -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
+class _Ending:
+    """How many subjects ended with a snapshot, and what was asked before."""
+
+    ended: int
+    verdicts: list[GateVerdict]
+
+
+@dataclass(frozen=True, slots=True)
 class _Writer:
     """Writes prepared batches, each in one transaction, always from the same thread."""
 
@@ -176,6 +217,7 @@ class _Writer:
     vault: Vault
     run_id: uuid.UUID
     origin_digest: str
+    rank: Rank
 
     def batch(self, prepared: _Prepared) -> Report:
         try:
@@ -187,12 +229,27 @@ class _Writer:
 
     def _batch(self, prepared: _Prepared) -> Report:
         now = datetime.now(UTC)
-        source = self.mapping.source
+        source, part = self.mapping.source, prepared.batch.part
         with self.connection.transaction():
             stage(self.connection, prepared.staged)
             merged = merge(
-                self.connection, self.register.table, source, self.run_id, len(prepared.staged), now
+                self.connection, self.register.table, source, self.run_id, len(prepared.staged), now, part
             )
+            joined = JoinReport(0, 0, ())
+            if merged.shared:
+                joined = join(
+                    self.connection,
+                    self.vault,
+                    self.register,
+                    merged.shared,
+                    source=source,
+                    run_id=self.run_id,
+                    part=part,
+                    rank=self.rank,
+                    now=now,
+                )
+            if prepared.spared:
+                spare(self.connection, prepared.spared)
             bad = prepared.bad + [
                 BadRow(row, None, "conflict-within-source", prepared.raw_by_row[row])
                 for row in merged.conflicts
@@ -203,26 +260,59 @@ class _Writer:
             found = prepared.findings + compare(
                 self.connection, self.vault, self.mapping.compare, prepared.staged, self.register
             )
+            found += [Finding(row, name, "differs-from-lead-source") for row, name in joined.differing]
             found = [finding for finding in found if finding.origin_row not in left_out]
             if found:
-                rows = sorted({(f.origin_row, f.field, f.code) for f in found})
-                cursors.add_findings(self.connection, self.run_id, rows)
-            cursors.move(self.connection, source, self.run_id, self.origin_digest, prepared.end, now)
+                rows = sorted({(f.origin_row, f.field, f.code) for f in found if f.code not in TRANSFORMS})
+                cursors.add_findings(self.connection, self.run_id, part, rows)
+            cursors.move(
+                self.connection,
+                source,
+                self.run_id,
+                self.origin_digest,
+                prepared.batch.end,
+                prepared.batch.cursor,
+                now,
+            )
         return Report(
             source=source,
             run_id=str(self.run_id),
             read=len(prepared.staged) + len(prepared.bad) + prepared.duplicates,
             inserted=merged.inserted,
-            changed=merged.changed,
-            unchanged=merged.unchanged + prepared.duplicates,
+            changed=merged.changed + joined.changed,
+            unchanged=merged.unchanged + joined.unchanged + prepared.duplicates,
             quarantined=len(bad),
             reasons=dict(count_reasons(bad)),
             findings=dict(Counter(f.code for f in found)),
             seconds=0.0,
         )
 
+    def end_missing(self, snapshot: Snapshot, unnamed: int) -> _Ending:
+        """End whom the snapshot does not name, unless these are too many or a row does not say whose it is."""
+        now = datetime.now(UTC)
+        table = self.register.table
+        with self.connection.transaction():
+            gone, known = find_missing(self.connection, table, self.mapping.source, self.run_id)
+            share = gone / known if known else 0.0
+            verdicts = [
+                GateVerdict("snapshot.unnamed_rows", unnamed, 0, unnamed == 0),
+                GateVerdict(
+                    "snapshot.ended_share", share, snapshot.ended_share, share <= snapshot.ended_share
+                ),
+            ]
+            if not all(verdict.passed for verdict in verdicts):
+                return _Ending(0, verdicts)
+            leave(self.connection, self.vault, self.register, self.mapping.source, self.rank, now)
+            return _Ending(end_missing(self.connection, table, now), verdicts)
 
-def _prepare(checked: Checked, register: RegisterSchema, vault: Vault, end: int) -> _Prepared:
+
+def _told(part: str, layout: Layout) -> dict[str, Any]:
+    told = asdict(layout)
+    del told["columns"]
+    return {"part": part, **told}
+
+
+def _prepare(checked: Checked, register: RegisterSchema, vault: Vault, batch: RawBatch) -> _Prepared:
     """Blind, fingerprint and seal; rows of one subject within the batch become one, a duplicate or a conflict."""
     dumps, fingerprint, seal = orjson.dumps, vault.fingerprint, vault.seal
     subject_of = _subjects(register, vault)
@@ -231,6 +321,7 @@ def _prepare(checked: Checked, register: RegisterSchema, vault: Vault, end: int)
     raw_by_row: dict[int, bytes] = {}
     bad = checked.bad
     duplicates = 0
+    transforms = _transforms(checked.findings)
     for origin, (shown, hidden), raw in zip(checked.origins, checked.records, checked.raw, strict=True):
         subject = subject_of(shown, hidden)
         content, secret = dumps(shown), dumps(hidden)
@@ -239,7 +330,10 @@ def _prepare(checked: Checked, register: RegisterSchema, vault: Vault, end: int)
         if earlier is None:
             known[subject] = mark
             sealed = seal(secret, place(register.table, subject)) if len(secret) > 2 else None
-            staged.append(StagedRow(subject, content, sealed, mark, origin))
+            done = transforms.get(origin)
+            staged.append(
+                StagedRow(subject, content, sealed, mark, origin, None if done is None else dumps(done))
+            )
             raw_by_row[origin] = raw
         elif earlier == mark:
             duplicates += 1
@@ -247,7 +341,17 @@ def _prepare(checked: Checked, register: RegisterSchema, vault: Vault, end: int)
             bad.append(BadRow(origin, None, "conflict-within-source", raw))
     # In the order of the index, the merge touches each page of it once.
     staged.sort(key=_by_subject)
-    return _Prepared(staged, raw_by_row, bad, checked.findings, duplicates, end)
+    spared = [vault.blind_index(kind, "\0".join(values)) for kind, values in checked.spared]
+    return _Prepared(staged, raw_by_row, bad, checked.findings, duplicates, spared, checked.unnamed, batch)
+
+
+def _transforms(findings: Iterable[Finding]) -> dict[int, dict[str, list[str]]]:
+    """Return what normalising changed: row → field → codes."""
+    found: dict[int, dict[str, list[str]]] = {}
+    for finding in findings:
+        if finding.code in TRANSFORMS:
+            found.setdefault(finding.origin_row, {}).setdefault(finding.field, []).append(finding.code)
+    return found
 
 
 def _by_subject(row: StagedRow) -> bytes:

@@ -50,6 +50,8 @@ class Checked:
 
     Args:
         records: each as its fields that may stand in clear and its sensitive ones, both sorted by name.
+        spared: of bad rows that nevertheless say whom they are about: kind of the key and its values.
+        unnamed: bad rows that do not even say that.
     """
 
     origins: list[int] = field(default_factory=list)
@@ -57,6 +59,8 @@ class Checked:
     raw: list[bytes] = field(default_factory=list)
     bad: list[BadRow] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    spared: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    unnamed: int = 0
 
 
 class Checker:
@@ -65,7 +69,7 @@ class Checker:
     def __init__(self, mapping: SourceMapping, register: RegisterSchema, today: date) -> None:
         self._mapping = mapping
         self.register = register
-        self._today = today
+        self.today = today
         self._validator = jsonschema_rs.validator_for(dict(register.schema))
         self._empty = frozenset(mapping.empty)
         self._required = frozenset(register.schema["required"])
@@ -90,7 +94,7 @@ class Checker:
                     texts = dates(texts, column.field, notes, excel_serial=column.excel_serial)
                 case "citizen-id":
                     texts = citizen_ids(codes(texts, together, column.field, notes), column.field, notes)
-                    ids_born_later(texts, self._today, column.field, notes)
+                    ids_born_later(texts, self.today, column.field, notes)
                 case "division":
                     texts = codes(texts, together, column.field, notes)
                     self._divisions(texts, column.field, notes)
@@ -115,11 +119,11 @@ class Checker:
         if self._mapping.birth_date_of is not None:
             citizen_id, birth_date = self._mapping.birth_date_of
             _birth_dates(columns, (citizen_id, birth_date), notes)
-            dates_later(columns[birth_date], self._today, birth_date, notes)
+            dates_later(columns[birth_date], self.today, birth_date, notes)
         return self._assemble(batch, columns, notes)
 
     def _assemble(self, batch: RawBatch, columns: Mapping[str, Texts], notes: Notes) -> Checked:
-        checked = Checked(bad=list(batch.bad))
+        checked = Checked(bad=list(batch.bad), unnamed=len(batch.bad))
         is_valid = self._validator.is_valid
         faults = notes.faults
         by_name = dict(sorted(columns.items()))
@@ -144,10 +148,25 @@ class Checker:
                     continue
                 fault = faults[place] = self._why(record)
             checked.bad.append(BadRow(origin, fault[0] or None, fault[1], raw))
+            key = self._key(place, columns, notes)
+            if key is None:
+                checked.unnamed += 1
+            else:
+                checked.spared.append(key)
         for place, field_name, code in notes.findings:
             if place not in faults:
                 checked.findings.append(Finding(batch.origins[place], field_name, code))
         return checked
+
+    def _key(
+        self, place: int, columns: Mapping[str, Texts], notes: Notes
+    ) -> tuple[str, tuple[str, ...]] | None:
+        for kind, fields in self.register.keys:
+            values = [columns[name][place] if name in columns else None for name in fields]
+            present = [value for value in values if value is not None]
+            if len(present) == len(fields) and not any((place, name) in notes.faulty for name in fields):
+                return kind, tuple(present)
+        return None
 
     def _why(self, record: Mapping[str, Any]) -> tuple[str, str]:
         missing = sorted(self._required.difference(record))
@@ -163,7 +182,7 @@ class Checker:
             found = known.get(code)
             if found is None:
                 assert code is not None
-                found = known[code] = findings(code, self._today.year) if len(code) == 6 else ()
+                found = known[code] = findings(code, self.today.year) if len(code) == 6 else ()
             for finding in found:
                 notes.finding(place, field_name, finding)
 

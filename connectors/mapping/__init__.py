@@ -4,10 +4,20 @@ from connectors.mapping.mapping import (
     Column,
     Comparison,
     Gates,
+    Snapshot,
     SourceMapping,
     load_mapping,
     mapping_names,
     parse_mapping,
 )
 
-__all__ = ["Column", "Comparison", "Gates", "SourceMapping", "load_mapping", "mapping_names", "parse_mapping"]
+__all__ = [
+    "Column",
+    "Comparison",
+    "Gates",
+    "Snapshot",
+    "SourceMapping",
+    "load_mapping",
+    "mapping_names",
+    "parse_mapping",
+]

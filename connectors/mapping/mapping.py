@@ -19,6 +19,7 @@ from foundation.language import _
 ColumnKind = Literal[
     "text", "date", "amount", "name", "address", "code", "citizen-id", "uscc", "division", "dictionary"
 ]
+LeadRank = Annotated[int, Field(ge=1, le=999)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -32,6 +33,7 @@ class Column(BaseModel):
         excel_serial: for kind `date`: a bare number is the day number of a workbook (1900 system).
         amount_field: for kind `amount`: field for the sum in whole units of its currency, beside the text as written.
         currency_field: for kind `amount`: field for the currency, as its code of ISO 4217.
+        lead_rank: rank of this source for this field, where it differs from the source's own.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,6 +47,7 @@ class Column(BaseModel):
     excel_serial: bool = False
     amount_field: str | None = None
     currency_field: str | None = None
+    lead_rank: LeadRank | None = None
 
 
 class Comparison(BaseModel):
@@ -66,6 +69,7 @@ class Gates(BaseModel):
         rows_at_least: rows of the file, good and bad.
         rows_change: the number of rows may differ by at most this share from the last run that came to its end.
         completeness: field → share of the good rows that must have it.
+        freshness: field of kind `date` → days that its latest day may be old.
         uniqueness: different keys per good row, at least.
     """
 
@@ -76,13 +80,28 @@ class Gates(BaseModel):
     rows_at_least: Annotated[int, Field(ge=1)] | None = None
     rows_change: Annotated[float, Field(gt=0)] | None = None
     completeness: dict[str, Share] = {}
+    freshness: dict[str, Annotated[int, Field(ge=0)]] = {}
     uniqueness: Share | None = None
+
+
+class Snapshot(BaseModel):
+    """Each file of the source names everybody it speaks of: whom it no longer names, the register ends.
+
+    Args:
+        ended_share: at most this share of the subjects may end with one file; beyond it none does.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ended_share: Share
 
 
 class SourceMapping(BaseModel):
     """A source: where its rows go and what its columns mean.
 
     Args:
+        lead_rank: 1 leads before 2 where several sources have a value for a field (一数一源); a column may differ.
+        snapshot: for files that are complete; without it a subject that a file does not name stays as it is.
         encoding: of delimited text; GBK and GB2312 are parts of GB18030.
         empty: texts that mean 'no value'.
         birth_date_of: citizen ID field and date field that must agree.
@@ -104,6 +123,8 @@ class SourceMapping(BaseModel):
     birth_date_of: tuple[str, str] | None = None
     compare: list[Comparison] = []
     gates: Gates | None = None
+    lead_rank: LeadRank = 100
+    snapshot: Snapshot | None = None
 
     @property
     def wanted(self) -> Wanted:
@@ -203,6 +224,10 @@ def _faults(mapping: SourceMapping) -> Iterator[str]:
     for name in mapping.gates.completeness if mapping.gates is not None else ():
         if name not in fields:
             yield f"gates.completeness: no column for {name}"
+    dates = {column.field for column in mapping.columns if column.kind == "date"}
+    for name in mapping.gates.freshness if mapping.gates is not None else ():
+        if name not in dates:
+            yield f"gates.freshness: no column of kind date for {name}"
     for number, comparison in enumerate(mapping.compare):
         other = registers.get(comparison.register_name)
         if other is None:

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from psycopg import Connection, sql
 from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, Text
@@ -15,7 +16,13 @@ from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TIMESTAMP, UUID
 metadata = MetaData(schema="exchange")
 
 
-def _register(name: str) -> tuple[Table, Table]:
+def _register(name: str) -> tuple[Table, Table, Table]:
+    """Describe a register: what is current, what was, and what each source says where more than one speaks.
+
+    `provenance` holds what the row's own source, run, part and row do not say: `transforms`, field → what was done to
+    it on the way in; and, where several sources speak of the subject, `fields`, field → source, run, part and row.
+    """
+
     def columns() -> list[Column[object]]:
         return [
             Column("content", JSONB, nullable=False),
@@ -25,6 +32,8 @@ def _register(name: str) -> tuple[Table, Table]:
             Column("run_id", UUID, nullable=False),
             Column("origin_row", BigInteger, nullable=False),
             Column("valid_from", TIMESTAMP(timezone=True), nullable=False),
+            Column("origin_part", Text, nullable=False, server_default=""),
+            Column("provenance", JSONB),
         ]
 
     current = Table(
@@ -43,50 +52,76 @@ def _register(name: str) -> tuple[Table, Table]:
         *columns(),
         Column("valid_until", TIMESTAMP(timezone=True), nullable=False),
     )
-    return current, history
+    contribution = Table(
+        f"{name}_contribution",
+        metadata,
+        Column("subject", BYTEA, primary_key=True),
+        Column("source", Text, primary_key=True),
+        Column("content", JSONB, nullable=False),
+        Column("sealed", BYTEA),
+        Column("fingerprint", BYTEA, nullable=False),
+        Column("run_id", UUID, nullable=False),
+        Column("origin_part", Text, nullable=False),
+        Column("origin_row", BigInteger, nullable=False),
+        Column("transforms", JSONB),
+        Column("valid_from", TIMESTAMP(timezone=True), nullable=False),
+    )
+    return current, history, contribution
 
 
-person, person_history = _register("person")
-legal_entity, legal_entity_history = _register("legal_entity")
-credential, credential_history = _register("credential")
+person, person_history, person_contribution = _register("person")
+legal_entity, legal_entity_history, legal_entity_contribution = _register("legal_entity")
+credential, credential_history, credential_contribution = _register("credential")
 
 
 @dataclass(frozen=True, slots=True)
 class StagedRow:
-    """A row ready for the merge: subject (blind index), clear part as JSON, sealed part, fingerprint, origin."""
+    """A row ready for the merge: subject (blind index), clear part as JSON, sealed part, fingerprint, origin.
+
+    Args:
+        transforms: JSON of field → codes of what normalising changed in it; None where nothing.
+    """
 
     subject: bytes
     content: bytes
     sealed: bytes | None
     fingerprint: bytes
     origin_row: int
+    transforms: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What a merge did; `conflicts` are origin rows that contradict an earlier row of the same run."""
+    """What a merge did.
+
+    Args:
+        conflicts: origin rows that contradict an earlier row of the same run.
+        shared: subjects that another source speaks of too, left for `joining.join`.
+    """
 
     inserted: int
     changed: int
     unchanged: int
     conflicts: tuple[int, ...]
+    shared: tuple[bytes, ...] = ()
 
 
 def prepare_staging(connection: Connection) -> None:
     """Make the temporary tables of a run.
 
     `staged` holds one batch; `standing` those of its subjects that the register had already; `seen` the subjects that
-    this run met and left unchanged.
+    this run met and left unchanged; `spared` those that a snapshot names in a row that could not be brought in.
     """
     connection.execute(
         "CREATE TEMPORARY TABLE staged (subject bytea PRIMARY KEY, content text NOT NULL, sealed bytea,"
-        " fingerprint bytea NOT NULL, origin_row bigint NOT NULL) ON COMMIT DELETE ROWS"
+        " fingerprint bytea NOT NULL, origin_row bigint NOT NULL, provenance text) ON COMMIT DELETE ROWS"
     )
     connection.execute(
         "CREATE TEMPORARY TABLE standing (subject bytea NOT NULL, origin_row bigint NOT NULL, same boolean NOT NULL,"
-        " own boolean NOT NULL) ON COMMIT DELETE ROWS"
+        " own boolean NOT NULL, shared boolean NOT NULL) ON COMMIT DELETE ROWS"
     )
     connection.execute("CREATE TEMPORARY TABLE seen (subject bytea PRIMARY KEY)")
+    connection.execute("CREATE TEMPORARY TABLE spared (subject bytea PRIMARY KEY)")
     # A batch is small beside a register: it walks the register's index. A join that reads the whole register for
     # each batch looks cheap while the register is small, and makes a load of n rows cost n².
     connection.execute("SET enable_hashjoin = off")
@@ -96,7 +131,7 @@ def prepare_staging(connection: Connection) -> None:
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_TRAILER = b"\xff\xff"
 _NULL = b"\xff\xff\xff\xff"
-_FIRST = struct.Struct(">hi16si")  # five fields; subject; length of the content
+_FIRST = struct.Struct(">hi16si")  # six fields; subject; length of the content
 _LENGTH = struct.Struct(">i")
 _LAST = struct.Struct(">i16siq")  # fingerprint; origin row
 
@@ -110,70 +145,101 @@ def stage(connection: Connection, rows: Sequence[StagedRow]) -> None:
     parts = [_COPY_HEADER]
     for row in rows:
         content, sealed = row.content, row.sealed
-        parts += (first(5, 16, row.subject, len(content)), content)
+        parts += (first(6, 16, row.subject, len(content)), content)
         parts += (_NULL,) if sealed is None else (length(len(sealed)), sealed)
         parts.append(last(16, row.fingerprint, 8, row.origin_row))
+        if row.transforms is None:
+            parts.append(_NULL)
+        else:
+            provenance = b'{"transforms":%b}' % row.transforms
+            parts += (length(len(provenance)), provenance)
     parts.append(_COPY_TRAILER)
     with (
         connection.cursor() as cursor,
         cursor.copy(
-            "COPY staged (subject, content, sealed, fingerprint, origin_row) FROM STDIN (FORMAT BINARY)"
+            "COPY staged (subject, content, sealed, fingerprint, origin_row, provenance)"
+            " FROM STDIN (FORMAT BINARY)"
         ) as copy,
     ):
         copy.write(b"".join(parts))
 
 
 def merge(
-    connection: Connection, table: str, source: str, run_id: uuid.UUID, staged: int, now: datetime
+    connection: Connection,
+    table: str,
+    source: str,
+    run_id: uuid.UUID,
+    staged: int,
+    now: datetime,
+    part: str = "",
 ) -> Merged:
     """Merge `staged` into a register: insert, change (the old version goes to the history), leave unchanged.
 
     A row that differs from what the same run already brought or confirmed for its subject is a conflict within
-    the source: it is left out and named, so that running the same file twice changes nothing the second time.
+    the source: it is left out and named, so that running the same file twice changes nothing the second time. A
+    subject that another source speaks of is left to `joining.join`, unless this source says what it said before.
     """
     names: dict[str, sql.Composable] = {
         "table": sql.Identifier("exchange", table),
         "history": sql.Identifier("exchange", f"{table}_history"),
+        "contribution": sql.Identifier("exchange", f"{table}_contribution"),
     }
     names["changing"] = sql.SQL(
-        "standing d JOIN staged s ON s.subject = d.subject AND NOT d.own AND NOT d.same"
+        "standing d JOIN staged s ON s.subject = d.subject AND NOT d.own AND NOT d.same AND NOT d.shared"
         " JOIN {table} r ON r.subject = d.subject"
     ).format(**names)
-    values = {"source": source, "run": run_id, "now": now}
+    values = {"source": source, "run": run_id, "now": now, "part": part}
 
-    def run(text: str) -> list[tuple[int, ...]]:
+    def run(text: str) -> list[tuple[Any, ...]]:
         # The texts below are constants of this function; only table names of the schema are put in.
         cursor = connection.execute(sql.SQL(text).format(**names), values)
         return cursor.fetchall() if cursor.description else [(cursor.rowcount,)]
 
+    # A subject that was ended and comes back goes on counting its versions.
     ((inserted,),) = run(
-        "INSERT INTO {table} (subject, content, sealed, fingerprint, source, run_id, origin_row, version,"
-        " valid_from) SELECT subject, content::jsonb, sealed, fingerprint, %(source)s, %(run)s, origin_row, 1, %(now)s"
-        " FROM staged ON CONFLICT (subject) DO NOTHING"
+        "INSERT INTO {table} (subject, content, sealed, fingerprint, source, run_id, origin_part, origin_row, version,"
+        " valid_from, provenance) SELECT subject, content::jsonb, sealed, fingerprint, %(source)s, %(run)s, %(part)s,"
+        " origin_row, coalesce((SELECT max(version) FROM {history} h WHERE h.subject = staged.subject), 0) + 1,"
+        " %(now)s, provenance::jsonb FROM staged ON CONFLICT (subject) DO NOTHING"
     )
     if inserted == staged:
         return Merged(inserted, 0, 0, ())
     # `own`: this run brought or confirmed the subject in an earlier batch.
     run(
-        "INSERT INTO standing SELECT s.subject, s.origin_row, r.fingerprint = s.fingerprint,"
-        " r.run_id = %(run)s OR EXISTS (SELECT FROM seen WHERE seen.subject = s.subject)"
+        "INSERT INTO standing SELECT s.subject, s.origin_row,"
+        " CASE WHEN o.shared THEN coalesce(c.fingerprint = s.fingerprint, false)"
+        " ELSE r.fingerprint = s.fingerprint END,"
+        " coalesce(CASE WHEN o.shared THEN c.run_id ELSE r.run_id END = %(run)s, false)"
+        " OR EXISTS (SELECT FROM seen WHERE seen.subject = s.subject), o.shared"
         " FROM staged s JOIN {table} r ON r.subject = s.subject"
-        " WHERE NOT (r.run_id = %(run)s AND r.origin_row = s.origin_row)"
+        " CROSS JOIN LATERAL (SELECT r.source <> %(source)s OR coalesce(r.provenance ? 'fields', false)) AS o (shared)"
+        " LEFT JOIN {contribution} c ON o.shared AND c.subject = s.subject AND c.source = %(source)s"
+        " WHERE NOT (r.run_id = %(run)s AND r.origin_part = %(part)s AND r.origin_row = s.origin_row)"
     )
     run("INSERT INTO seen SELECT subject FROM standing WHERE same AND NOT own")
     conflicts = tuple(row for (row,) in run("SELECT origin_row FROM standing WHERE own AND NOT same"))
+    shared = tuple(s for (s,) in run("SELECT subject FROM standing WHERE shared AND NOT own AND NOT same"))
     ((changed,),) = run(
-        "INSERT INTO {history} (subject, version, content, sealed, fingerprint, source, run_id, origin_row,"
-        " valid_from, valid_until) SELECT r.subject, r.version, r.content, r.sealed, r.fingerprint, r.source,"
-        " r.run_id, r.origin_row, r.valid_from, %(now)s FROM {changing}"
+        f"INSERT INTO {{history}} ({VERSION}, valid_until) SELECT {VERSION_OF_R}, %(now)s FROM {{changing}}"
     )
     if changed:
         run(
             "UPDATE {table} u SET content = s.content::jsonb, sealed = s.sealed, fingerprint = s.fingerprint,"
-            " source = %(source)s, run_id = %(run)s, origin_row = s.origin_row, version = r.version + 1,"
-            " valid_from = %(now)s FROM {changing} WHERE u.subject = d.subject"
+            " source = %(source)s, run_id = %(run)s, origin_part = %(part)s, origin_row = s.origin_row,"
+            " version = r.version + 1, valid_from = %(now)s, provenance = s.provenance::jsonb"
+            " FROM {changing} WHERE u.subject = d.subject"
         )
-    return Merged(inserted, changed, staged - inserted - changed - len(conflicts), conflicts)
+    unchanged = staged - inserted - changed - len(conflicts) - len(shared)
+    return Merged(inserted, changed, unchanged, conflicts, shared)
+
+
+_VERSION_COLUMNS = (
+    "subject", "version", "content", "sealed", "fingerprint", "source", "run_id", "origin_part", "origin_row",
+    "provenance", "valid_from",
+)  # fmt: skip
+VERSION = ", ".join(_VERSION_COLUMNS)
+VERSION_OF_R = ", ".join(f"r.{name}" for name in _VERSION_COLUMNS)
+"""What a version of a row is, as it goes from a register into its history."""
 
 
 def current_rows(

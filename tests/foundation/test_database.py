@@ -69,11 +69,16 @@ def command(address: str, home: Path, *arguments: str) -> Result:
     return CliRunner().invoke(main, ["--home", str(home), *arguments], env=environment)
 
 
+HEAD = max(
+    path.name[:4] for path in (Path(database.__file__).parents[1] / "migrations/versions").glob("0*.py")
+)
+"""The migration that this program needs."""
+
 # How the tables came to be wrong, and what the operator is told.
 WRONG: dict[str, tuple[str, tuple[str, ...]]] = {
     "empty": ("DROP TABLE alembic_version", ("no tables", "zhengtong migrate")),
     "no version": ("DELETE FROM alembic_version", ("no tables", "zhengtong migrate")),
-    "newer": ("UPDATE alembic_version SET version_num = '9999'", ("9999", "0001", "newer release")),
+    "newer": ("UPDATE alembic_version SET version_num = '9999'", ("9999", HEAD, "newer release")),
 }
 
 
@@ -103,16 +108,16 @@ def test_tables_of_an_older_version_are_refused(
     later = tmp_path / "migrations"
     (later / "versions").mkdir(parents=True)
     ours = Path(database.__file__).parents[1] / "migrations"
-    for name in ("env.py", "versions/0001_ground_floor.py"):
-        (later / name).write_bytes((ours / name).read_bytes())
-    (later / "versions" / "0002_next.py").write_text(
-        "from alembic import op\nrevision = '0002'\ndown_revision = '0001'\nbranch_labels = depends_on = None\n"
+    for path in (ours / "env.py", *(ours / "versions").glob("*.py")):
+        (later / path.relative_to(ours)).write_bytes(path.read_bytes())
+    (later / "versions" / "9000_next.py").write_text(
+        f"from alembic import op\nrevision = '9000'\ndown_revision = '{HEAD}'\nbranch_labels = depends_on = None\n"
         "def upgrade():\n    op.execute('CREATE TABLE identity.later (id int)')\n"
     )
     monkeypatch.setattr(database.resources, "files", lambda _package: later)
-    with pytest.raises(SchemaVersionError, match=r"0001.*0002.*zhengtong migrate"):
+    with pytest.raises(SchemaVersionError, match=rf"{HEAD}.*9000.*zhengtong migrate"):
         database.require_current_schema(database_url)
-    assert database.migrate(database_url).found == "0002"
+    assert database.migrate(database_url).found == "9000"
     database.require_current_schema(database_url)
     assert execute(database_url, "SELECT * FROM identity.later") == []
 
@@ -137,10 +142,10 @@ def test_migrating_by_command_tells_the_version_and_again_changes_nothing(
 ) -> None:
     first = command(empty_database, tmp_path, "migrate")
     assert first.exit_code == 0, first.stderr
-    assert "0001" in first.stdout
+    assert HEAD in first.stdout
     before = shape(empty_database)
     execute(empty_database, "INSERT INTO identity.used_assertion VALUES ('a', now())")
-    assert database.migrate(empty_database) == database.Versions("0001", "0001")
+    assert database.migrate(empty_database) == database.Versions(HEAD, HEAD)
     assert shape(empty_database) == before
     assert execute(empty_database, "SELECT digest FROM identity.used_assertion") == [(b"a",)]
 

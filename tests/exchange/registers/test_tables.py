@@ -135,16 +135,25 @@ def test_a_change_names_its_source_run_and_row_and_history_keeps_those_of_before
     connection: psycopg.Connection,
 ) -> None:
     bringing = Bringing(connection)
-    bringing.run({1: "a"}, source="police")
-    bringing.run({2: "x", 1: "b"}, source="civil-affairs")
+    bringing.run({1: "a"})
+    bringing.run({2: "x", 1: "b"})
     query = "SELECT source, origin_row, run_id, content ->> 'v' FROM exchange.{} WHERE subject = %s"
     ((source, row, run, value),) = connection.execute(query.format("person"), [subject(1)]).fetchall()
     ((old_source, old_row, old_run, old),) = connection.execute(
         query.format("person_history"), [subject(1)]
     ).fetchall()
-    assert (source, row, value) == ("civil-affairs", 2, "b")
+    assert (source, row, value) == ("police", 2, "b")
     assert (old_source, old_row, old) == ("police", 1, "a")
     assert run != old_run
+
+
+def test_what_another_source_speaks_of_is_left_to_be_joined(connection: psycopg.Connection) -> None:
+    bringing = Bringing(connection)
+    bringing.run({1: "a"}, source="police")
+    (merged,) = bringing.run({2: "x", 1: "a"}, source="civil-affairs")
+    assert merged == Merged(1, 0, 0, (), (subject(1),))
+    assert bringing.current() == {1: (1, "a"), 2: (1, "x")}
+    assert bringing.history() == {}
 
 
 def test_a_batch_that_is_rolled_back_leaves_no_trace_for_the_next(connection: psycopg.Connection) -> None:
