@@ -1,24 +1,20 @@
-"""Quality gates: what a file must be as a whole before anything of it is brought in.
+"""Quality gates: what a file must be as a whole before anything of it is to be seen.
 
-A source that has gates is read twice: first only looked at, then loaded. The look knows what the checks of single
-rows find; that two rows contradict each other shows only when they meet in the register, so for the look such a row
-is a good one, and `uniqueness` is the gate for it.
+A run whose source has gates is one transaction (`docs/decisions/0011`): what it measured on the way decides at its end
+whether it is committed.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from connectors.mapping import Gates
-from connectors.quality import Checked, count_reasons
-from exchange.registers.schemas import RegisterSchema
+from connectors.quality import Checked
 from foundation.errors import DomainError
 
 
@@ -52,47 +48,51 @@ class GateVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a look at a whole file found.
+    """What a run found in all its rows.
 
     Args:
         rows: all rows, good and bad.
-        bad: rows that would go to quarantine, by reason.
-        findings: about the good rows, by code.
+        quarantined: rows that could not be brought in; those that contradict another row are among them.
+        good: rows that passed the checks of single rows.
         present: good rows that have a value, by field.
         latest: latest day, by field; absent where there is none.
-        uniqueness: different keys per good row; 1.0 where there is no row.
+        uniqueness: different subjects per good row; 1.0 where there is no row.
     """
 
     rows: int
-    bad: Mapping[str, int]
-    findings: Mapping[str, int]
+    quarantined: int
+    good: int
     present: Mapping[str, int]
     latest: Mapping[str, str]
     uniqueness: float
 
 
-def look(checked: Iterable[Checked], gates: Gates, register: RegisterSchema) -> Figures:
-    """Measure what the gates ask for in the batches of a file, in constant memory."""
-    good = rows = 0
-    bad: Counter[str] = Counter()
-    findings: Counter[str] = Counter()
-    present: dict[str, int] = dict.fromkeys(gates.completeness, 0)
-    latest: dict[str, str] = {}
-    keys = _Keys()
-    for batch in checked:
-        good += len(batch.records)
-        rows += len(batch.records) + len(batch.bad)
-        bad += count_reasons(batch.bad)
-        findings.update(finding.code for finding in batch.findings)
-        for name in present:
-            present[name] += sum(name in shown or name in hidden for shown, hidden in batch.records)
-        for name in gates.freshness:
-            days = (shown.get(name) or hidden.get(name) or "" for shown, hidden in batch.records)
-            latest[name] = max(latest.get(name, ""), max(days, default=""))
-        if gates.uniqueness is not None:
-            keys.add([hash(_key(shown | hidden, register)) for shown, hidden in batch.records])
-    latest = {name: day for name, day in latest.items() if day}
-    return Figures(rows, dict(bad), dict(findings), present, latest, keys.uniqueness() if good else 1.0)
+class Tally:
+    """Measures what the gates ask for, batch by batch, in constant memory."""
+
+    def __init__(self, gates: Gates) -> None:
+        self._freshness = tuple(gates.freshness)
+        self._present = dict.fromkeys(gates.completeness, 0)
+        self._latest: dict[str, str] = {}
+        self._keys = _Keys() if gates.uniqueness is not None else None
+        self._good = 0
+
+    def add(self, checked: Checked, subjects: Sequence[bytes]) -> None:
+        """Take in a batch; `subjects` are the blind indexes of its good rows, the same for rows of one subject."""
+        self._good += len(subjects)
+        for name in self._present:
+            self._present[name] += sum(name in shown or name in hidden for shown, hidden in checked.records)
+        for name in self._freshness:
+            days = (shown.get(name) or hidden.get(name) or "" for shown, hidden in checked.records)
+            self._latest[name] = max(self._latest.get(name, ""), max(days, default=""))
+        if self._keys is not None:
+            self._keys.add(subjects)
+
+    def figures(self, rows: int, quarantined: int) -> Figures:
+        """Return what was found in a run that read `rows` and could not bring in `quarantined` of them."""
+        latest = {name: day for name, day in self._latest.items() if day}
+        uniqueness = self._keys.uniqueness() if self._keys is not None else 1.0
+        return Figures(rows, quarantined, self._good, self._present, latest, uniqueness)
 
 
 def judge(figures: Figures, gates: Gates, last_rows: int | None, today: date) -> list[GateVerdict]:
@@ -102,9 +102,7 @@ def judge(figures: Figures, gates: Gates, last_rows: int | None, today: date) ->
         last_rows: rows of the last run of this source that came to its end; None if there was none.
     """
     verdicts: list[GateVerdict] = []
-    few = figures.rows < gates.shares_from_rows
-    bad = sum(figures.bad.values())
-    good = figures.rows - bad
+    few, good = figures.rows < gates.shares_from_rows, figures.good
     if gates.rows_at_least is not None:
         passed = figures.rows >= gates.rows_at_least
         verdicts.append(GateVerdict("rows_at_least", figures.rows, gates.rows_at_least, passed))
@@ -112,7 +110,7 @@ def judge(figures: Figures, gates: Gates, last_rows: int | None, today: date) ->
         change = abs(figures.rows - last_rows) / last_rows if last_rows else None
         verdicts.append(_at_most("rows_change", change, gates.rows_change, few=False))
     if gates.quarantined_share is not None:
-        share = bad / figures.rows if figures.rows else 0.0
+        share = figures.quarantined / figures.rows if figures.rows else 0.0
         verdicts.append(_at_most("quarantined_share", share, gates.quarantined_share, few=few))
     for name, threshold in sorted(gates.completeness.items()):
         share = figures.present[name] / good if good else 1.0
@@ -138,22 +136,14 @@ def _at_least(name: str, measured: float, threshold: float, *, few: bool) -> Gat
     return GateVerdict(name, measured, threshold, few or measured >= threshold)
 
 
-def _key(record: Mapping[str, Any], register: RegisterSchema) -> tuple[Any, ...]:
-    for kind, fields in register.keys:
-        values = (kind, *(record.get(name) for name in fields))
-        if None not in values:
-            return values
-    raise AssertionError("the schema lets no record without a key through")
-
-
 _MOST_KEYS = 1 << 20
 
 
 @dataclass(slots=True)
 class _Keys:
-    """Counts of keys by their hash: exact up to a million different ones.
+    """Counts of subjects by eight bytes of their blind index, which is as good as random: exact up to a million.
 
-    Beyond that only the keys in an ever smaller part of the hashes are followed, but those in all their rows: a fair
+    Beyond that only the subjects in an ever smaller part of these are followed, but those in all their rows: a fair
     sample of half a million keys or more, in constant memory.
     """
 
@@ -164,8 +154,8 @@ class _Keys:
     _held: int = 0
     _mask: int = 0
 
-    def add(self, hashes: list[int]) -> None:
-        batch = np.array(hashes, np.int64)
+    def add(self, subjects: Sequence[bytes]) -> None:
+        batch = np.frombuffer(b"".join(subjects), np.int64)[::2]
         batch = batch[batch & self._mask == 0]
         self._waiting.append(batch)
         self._held += len(batch)

@@ -19,8 +19,8 @@ import psycopg
 
 from connectors import cursors, quarantine
 from connectors.comparison import compare
-from connectors.gates import GateClosed, GateVerdict, judge, look
-from connectors.mapping import Gates, Snapshot, SourceMapping
+from connectors.gates import GateClosed, GateVerdict, Tally, judge
+from connectors.mapping import Snapshot, SourceMapping
 from connectors.mapping.ranks import lead_ranks
 from connectors.normalise import TRANSFORMS
 from connectors.quality import Checked, Checker, Finding, count_reasons
@@ -29,9 +29,10 @@ from exchange.registers.contributions import end_missing, find_missing, spare
 from exchange.registers.joining import JoinReport, join, leave
 from exchange.registers.lead import Rank
 from exchange.registers.schemas import RegisterSchema, load_registers, place
-from exchange.registers.tables import StagedRow, merge, prepare_staging, stage
+from exchange.registers.tables import StagedRow, lock_register, merge, prepare_staging, stage
 from foundation.civil import civil_date
 from foundation.language import _
+from foundation.memory import keep_freed_memory
 from foundation.sensitive import Vault
 
 BATCH_ROWS = 10_000
@@ -44,7 +45,7 @@ MOST_LAYOUTS = 1000
 class Report:
     """What a run did. read = inserted + changed + unchanged + quarantined, always; `seconds` is wall time.
 
-    Always but one: a run that a gate stopped wrote nothing. Its `read`, `reasons` and `findings` are those of the look.
+    Always but one: a run that a gate stopped wrote nothing. Its `read`, `reasons` and `findings` say what it found.
 
     Args:
         gates: verdicts of the gates of the source; empty if it has none.
@@ -82,8 +83,8 @@ class _Prepared:
     bad: list[BadRow]
     findings: list[Finding]
     duplicates: int
+    subjects: list[bytes]
     spared: list[bytes]
-    unnamed: int
     batch: RawBatch
 
 
@@ -99,16 +100,16 @@ def run(
 ) -> Report:
     """Bring what a source has into its register.
 
-    1. Note the run. If its source has gates, read, decode and check all of it without writing anything; if a gate
-       closes, note the report and stop: nothing of it is visible anywhere.
+    1. Note the run.
     2. Read a batch; decode, normalise and check it; blind its subjects and seal its sensitive fields.
     3. In one transaction: bad rows to quarantine, good rows to staging by COPY, merge, findings, cursor. The next
        batch is prepared meanwhile.
     4. After a snapshot: end the subjects that it no longer names, in one transaction, if they are few enough.
     5. Note the report.
 
-    Dying in any step leaves the batches before it, whole. Running the file again brings in the rest and finds the
-    others unchanged, so a retry is always safe.
+    If the source has gates, 2 to 4 are one transaction: only what passes them is ever to be seen. Else dying in any
+    step leaves the batches before it, whole. Running it again brings in the rest and finds the others unchanged, so a
+    retry is always safe.
 
     Args:
         sources_folder: mappings of this city, which say who leads where another source speaks of the same subject.
@@ -125,73 +126,98 @@ def run(
     total = Report(mapping.source, str(run_id), 0, 0, 0, 0, 0, {}, {}, 0.0)
     with psycopg.connect(database, autocommit=True) as connection:
         cursors.begin_run(connection, run_id, mapping.source, origin.name, datetime.now(UTC))
-        after = cursors.where(connection, mapping.source)
-        if mapping.gates is not None:
-            judged = _judge(connection, mapping.gates, checker, origin.batches(batch_rows, after), total)
-            closed = [str(verdict) for verdict in judged.gates if not verdict.passed]
-            if closed:
-                judged = replace(judged, stopped=True, seconds=round(time.perf_counter() - started, 3))
-                cursors.finish_run(connection, run_id, judged.as_json(), datetime.now(UTC))
-                raise GateClosed(
-                    _("nothing of {file} was brought in; closed gates: {gates}"),
-                    file=origin.name,
-                    gates=", ".join(closed),
-                )
-            total = replace(total, gates=judged.gates)
         prepare_staging(connection)
         rank = lead_ranks(mapping, sources_folder)
         write = _Writer(connection, mapping, register, vault, run_id, origin.digest(), rank)
-        layouts: dict[str, Layout] = {}
-        unnamed = 0
-        with _without_collector(), ThreadPoolExecutor(max_workers=1) as database_thread:
-            waiting: deque[Future[Report]] = deque()
-            for batch in origin.batches(batch_rows, after):
-                prepared = _prepare(checker.check(batch), register, vault, batch)
-                unnamed += prepared.unnamed
-                if batch.layout is not None and len(layouts) < MOST_LAYOUTS:
-                    layouts.setdefault(batch.part, batch.layout)
-                if len(waiting) >= AHEAD:
-                    total = _sum(total, waiting.popleft().result(), progress)
-                waiting.append(database_thread.submit(write.batch, prepared))
-            while waiting:
-                total = _sum(total, waiting.popleft().result(), progress)
-            if mapping.snapshot is not None:
-                ending = database_thread.submit(write.end_missing, mapping.snapshot, unnamed).result()
-                total = replace(total, ended=ending.ended, gates=[*total.gates, *ending.verdicts])
-        total = replace(
-            total,
-            layouts=[_told(part, layout) for part, layout in layouts.items()],
-            seconds=round(time.perf_counter() - started, 3),
-        )
+        tally = None if mapping.gates is None else Tally(mapping.gates)
+        try:
+            with contextlib.nullcontext() if tally is None else connection.transaction():
+                if tally is not None:
+                    lock_register(connection, register.table)
+                after = cursors.where(connection, mapping.source)
+                total = _bring_in(origin.batches(batch_rows, after), checker, write, tally, progress, total)
+                if mapping.gates is not None and tally is not None:
+                    figures = tally.figures(total.read, total.quarantined)
+                    last = cursors.last_rows(connection, mapping.source)
+                    total = _judged(total, judge(figures, mapping.gates, last, checker.today), origin.name)
+        except _Stopped as stopped:
+            report = replace(stopped.report, seconds=round(time.perf_counter() - started, 3))
+            cursors.finish_run(connection, run_id, report.as_json(), datetime.now(UTC))
+            raise stopped.reason from None
+        total = replace(total, seconds=round(time.perf_counter() - started, 3))
         cursors.finish_run(connection, run_id, total.as_json(), datetime.now(UTC))
     return total
 
 
-def _judge(
-    connection: psycopg.Connection,
-    gates: Gates,
-    checker: Checker,
+def _bring_in(
     batches: Iterator[RawBatch],
+    checker: Checker,
+    write: _Writer,
+    tally: Tally | None,
+    progress: Callable[[int], None] | None,
     total: Report,
 ) -> Report:
-    """Look at all of it and return what was found, with the verdict of each gate."""
-    with _without_collector():
-        figures = look(map(checker.check, batches), gates, checker.register)
-    verdicts = judge(figures, gates, cursors.last_rows(connection, total.source), checker.today)
-    return replace(
-        total,
-        read=figures.rows,
-        reasons=dict(figures.bad),
-        findings=dict(figures.findings),
-        gates=verdicts,
+    """Check and write all batches, the next one while the database has the one before."""
+    layouts: dict[str, Layout] = {}
+    unnamed = 0
+    with _loading(), ThreadPoolExecutor(max_workers=1) as database_thread:
+        waiting: deque[Future[Report]] = deque()
+        for batch in batches:
+            checked = checker.check(batch)
+            prepared = _prepare(checked, write.register, write.vault, batch)
+            if tally is not None:
+                tally.add(checked, prepared.subjects)
+            unnamed += checked.unnamed
+            if batch.layout is not None and len(layouts) < MOST_LAYOUTS:
+                layouts.setdefault(batch.part, batch.layout)
+            if len(waiting) >= AHEAD:
+                total = _sum(total, waiting.popleft().result(), progress)
+            waiting.append(database_thread.submit(write.batch, prepared))
+        while waiting:
+            total = _sum(total, waiting.popleft().result(), progress)
+        if write.mapping.snapshot is not None:
+            ending = database_thread.submit(write.end_missing, write.mapping.snapshot, unnamed).result()
+            total = replace(total, ended=ending.ended, gates=ending.verdicts)
+    return replace(total, layouts=[_told(part, layout) for part, layout in layouts.items()])
+
+
+def _judged(total: Report, verdicts: list[GateVerdict], file: str) -> Report:
+    """Return the report with its verdicts.
+
+    Raises:
+        _Stopped: a gate closed.
+    """
+    closed = [str(verdict) for verdict in verdicts if not verdict.passed]
+    if not closed:
+        return replace(total, gates=verdicts + total.gates)
+    reason = GateClosed(
+        _("nothing of {file} was brought in; closed gates: {gates}"), file=file, gates=", ".join(closed)
     )
+    nothing = replace(
+        total, gates=verdicts, stopped=True, inserted=0, changed=0, unchanged=0, quarantined=0, ended=0
+    )
+    raise _Stopped(nothing, reason)
+
+
+class _Stopped(Exception):
+    """Ends the transaction of a run that a gate stopped."""
+
+    def __init__(self, report: Report, reason: GateClosed) -> None:
+        super().__init__()
+        self.report = report
+        self.reason = reason
 
 
 @contextlib.contextmanager
-def _without_collector() -> Iterator[None]:
-    """Leave out the collector of cycles: a run makes none, and looking for them costs it a tenth of its time."""
+def _loading() -> Iterator[None]:
+    """Fit the process for a load: no collector of cycles, and memory that was freed is kept for the next batch.
+
+    A run makes no cycles, and looking for them costs it a tenth of its time. Giving each batch's memory back to the
+    system and taking it again page by page costs a third.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
+    keep_freed_memory()
     try:
         yield
     finally:
@@ -227,10 +253,15 @@ class _Writer:
             self.connection.close()
             raise
 
+    def _transaction(self) -> contextlib.AbstractContextManager[object]:
+        """Return a transaction of its own; within that of a run with gates there is nothing to add."""
+        return contextlib.nullcontext() if self.mapping.gates is not None else self.connection.transaction()
+
     def _batch(self, prepared: _Prepared) -> Report:
         now = datetime.now(UTC)
         source, part = self.mapping.source, prepared.batch.part
-        with self.connection.transaction():
+        with self._transaction():
+            lock_register(self.connection, self.register.table)
             stage(self.connection, prepared.staged)
             merged = merge(
                 self.connection, self.register.table, source, self.run_id, len(prepared.staged), now, part
@@ -291,7 +322,7 @@ class _Writer:
         """End whom the snapshot does not name, unless these are too many or a row does not say whose it is."""
         now = datetime.now(UTC)
         table = self.register.table
-        with self.connection.transaction():
+        with self._transaction():
             gone, known = find_missing(self.connection, table, self.mapping.source, self.run_id)
             share = gone / known if known else 0.0
             verdicts = [
@@ -321,9 +352,11 @@ def _prepare(checked: Checked, register: RegisterSchema, vault: Vault, batch: Ra
     raw_by_row: dict[int, bytes] = {}
     bad = checked.bad
     duplicates = 0
+    subjects: list[bytes] = []
     transforms = _transforms(checked.findings)
     for origin, (shown, hidden), raw in zip(checked.origins, checked.records, checked.raw, strict=True):
         subject = subject_of(shown, hidden)
+        subjects.append(subject)
         content, secret = dumps(shown), dumps(hidden)
         mark = fingerprint(content + b"\0" + secret)
         earlier = known.get(subject)
@@ -342,7 +375,7 @@ def _prepare(checked: Checked, register: RegisterSchema, vault: Vault, batch: Ra
     # In the order of the index, the merge touches each page of it once.
     staged.sort(key=_by_subject)
     spared = [vault.blind_index(kind, "\0".join(values)) for kind, values in checked.spared]
-    return _Prepared(staged, raw_by_row, bad, checked.findings, duplicates, spared, checked.unnamed, batch)
+    return _Prepared(staged, raw_by_row, bad, checked.findings, duplicates, subjects, spared, batch)
 
 
 def _transforms(findings: Iterable[Finding]) -> dict[int, dict[str, list[str]]]:

@@ -9,8 +9,7 @@ from pathlib import Path
 from connectors.mapping import SourceMapping
 from connectors.sources.delimited import read_delimited
 from connectors.sources.json_array import read_json_array
-from connectors.sources.raw import RawBatch, SourceError
-from foundation.language import _
+from connectors.sources.raw import RawBatch
 
 
 class FileSource:
@@ -19,7 +18,6 @@ class FileSource:
     def __init__(self, path: Path, mapping: SourceMapping) -> None:
         self._path = path
         self._mapping = mapping
-        self._stamp: tuple[int, int, int] | None = None
 
     @property
     def name(self) -> str:
@@ -30,14 +28,9 @@ class FileSource:
         """Yield the rows of the file from its beginning: files have no cursor (`docs/decisions/0007`).
 
         Raises:
-            SourceError: the file cannot be read (further), or is not the one that was read before.
+            SourceError: the file cannot be read (further).
         """
         path, mapping = self._path, self._mapping
-        if self._stamp is not None and self._stamp != _stamp(path):
-            raise SourceError(_("{file} changed while it was judged"), file=path.name)
-        if path.exists() and not (path.is_file() or path.is_dir()) and mapping.gates is not None:
-            raise SourceError(_("{file} can be read only once, and its source has gates"), file=path.name)
-        self._stamp = _stamp(path)
         if mapping.format == "json-array":
             return read_json_array(path, wanted=mapping.wanted, batch_rows=batch_rows)
         return read_delimited(
@@ -54,12 +47,3 @@ class FileSource:
             return ""
         with self._path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """Return what differs once another writes to the file or puts another in its place; None if there is none."""
-    try:
-        seen = path.stat()
-    except OSError:
-        return None
-    return seen.st_ino, seen.st_size, seen.st_mtime_ns

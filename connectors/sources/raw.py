@@ -132,7 +132,7 @@ class Source(Protocol):
     def batches(self, batch_rows: int, after: str | None) -> Iterator[RawBatch]:
         """Yield the rows in batches of at most `batch_rows`, each batch of one part.
 
-        Asked twice, it yields the same rows twice, or raises SourceError: quality gates look before a run brings in.
+        A run asks once.
 
         Args:
             after: cursor of the last batch that was brought in by an earlier run; a source without cursors ignores it.

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg import Connection, sql
 from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, Text
@@ -74,8 +74,7 @@ legal_entity, legal_entity_history, legal_entity_contribution = _register("legal
 credential, credential_history, credential_contribution = _register("credential")
 
 
-@dataclass(frozen=True, slots=True)
-class StagedRow:
+class StagedRow(NamedTuple):
     """A row ready for the merge: subject (blind index), clear part as JSON, sealed part, fingerprint, origin.
 
     Args:
@@ -114,11 +113,11 @@ def prepare_staging(connection: Connection) -> None:
     """
     connection.execute(
         "CREATE TEMPORARY TABLE staged (subject bytea PRIMARY KEY, content text NOT NULL, sealed bytea,"
-        " fingerprint bytea NOT NULL, origin_row bigint NOT NULL, provenance text) ON COMMIT DELETE ROWS"
+        " fingerprint bytea NOT NULL, origin_row bigint NOT NULL, provenance text)"
     )
     connection.execute(
         "CREATE TEMPORARY TABLE standing (subject bytea NOT NULL, origin_row bigint NOT NULL, same boolean NOT NULL,"
-        " own boolean NOT NULL, shared boolean NOT NULL) ON COMMIT DELETE ROWS"
+        " own boolean NOT NULL, shared boolean NOT NULL)"
     )
     connection.execute("CREATE TEMPORARY TABLE seen (subject bytea PRIMARY KEY)")
     connection.execute("CREATE TEMPORARY TABLE spared (subject bytea PRIMARY KEY)")
@@ -136,11 +135,20 @@ _LENGTH = struct.Struct(">i")
 _LAST = struct.Struct(">i16siq")  # fingerprint; origin row
 
 
+def lock_register(connection: Connection, table: str) -> None:
+    """Wait until no other transaction writes to a register, and keep others waiting until this one ends.
+
+    Two runs that meet the same subjects in another order would lock each other out.
+    """
+    connection.execute("SELECT pg_advisory_xact_lock(hashtext('zhengtong register'), hashtext(%s))", [table])
+
+
 def stage(connection: Connection, rows: Sequence[StagedRow]) -> None:
     """Bring a batch into `staged` by binary COPY, spelled here in one piece: a call for each row costs more.
 
     Rows in the order of their subjects make the merge walk its index once.
     """
+    connection.execute("TRUNCATE staged, standing")
     first, length, last = _FIRST.pack, _LENGTH.pack, _LAST.pack
     parts = [_COPY_HEADER]
     for row in rows:
