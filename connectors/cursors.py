@@ -109,6 +109,22 @@ def finish_run(connection: Connection, run_id: uuid.UUID, report: dict[str, Any]
     )
 
 
+def run_of_same(connection: Connection, source: str, content: str, rules: str) -> dict[str, Any] | None:
+    """Return the report of the last run of a source, if it brought in this very content under these very rules.
+
+    Nothing else may have happened to the source since: not a run that stopped, nor one that died.
+    """
+    found = connection.execute(
+        "SELECT report FROM exchange.ingest_run WHERE source = %s AND id <> (SELECT id FROM exchange.ingest_run"
+        " WHERE source = %s ORDER BY started_at DESC LIMIT 1) ORDER BY started_at DESC LIMIT 1",
+        [source, source],
+    ).fetchone()
+    report: dict[str, Any] | None = None if found is None else found[0]
+    if report is None or report["stopped"] or (report["content"], report["rules"]) != (content, rules):
+        return None
+    return report
+
+
 def last_rows(connection: Connection, source: str) -> int | None:
     """Return how many rows the last run of a source read that came to its end and that no gate stopped."""
     found = connection.execute(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import hashlib
 import time
 import uuid
 from collections import Counter, deque
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,9 @@ class Report:
         gates: verdicts of the gates of the source; empty if it has none.
         stopped: a gate closed, and nothing came in.
         ended: subjects that a snapshot no longer named.
+        content: SHA-256 of the content, where it has one; with `rules` it tells whether the same came again.
+        rules: SHA-256 of the mapping, the register's schema and this program's version.
+        same_as: the run that brought in this very content before: nothing had to be read again.
         layouts: per part how it was read: `part`, `format`, `encoding`, `delimiter`, and what of that was `detected`.
     """
 
@@ -68,6 +73,9 @@ class Report:
     stopped: bool = False
     ended: int = 0
     layouts: list[dict[str, Any]] = field(default_factory=list)
+    content: str = ""
+    rules: str = ""
+    same_as: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
@@ -100,7 +108,7 @@ def run(
 ) -> Report:
     """Bring what a source has into its register.
 
-    1. Note the run.
+    1. Note the run. If the last run of the source brought in this very content, there is nothing to do.
     2. Read a batch; decode, normalise and check it; blind its subjects and seal its sensitive fields.
     3. In one transaction: bad rows to quarantine, good rows to staging by COPY, merge, findings, cursor. The next
        batch is prepared meanwhile.
@@ -123,12 +131,34 @@ def run(
     register = load_registers()[mapping.register_name]
     run_id = uuid.uuid4()
     checker = Checker(mapping, register, civil_date(datetime.now(UTC)))
-    total = Report(mapping.source, str(run_id), 0, 0, 0, 0, 0, {}, {}, 0.0)
+    content = origin.digest()
+    total = Report(
+        mapping.source,
+        str(run_id),
+        0,
+        0,
+        0,
+        0,
+        0,
+        {},
+        {},
+        0.0,
+        content=content,
+        rules=_rules(mapping, register),
+    )
     with psycopg.connect(database, autocommit=True) as connection:
         cursors.begin_run(connection, run_id, mapping.source, origin.name, datetime.now(UTC))
+        same = _same(connection, mapping, total)
+        if same is not None:
+            same = replace(same, seconds=round(time.perf_counter() - started, 3))
+            with connection.transaction():
+                earlier = uuid.UUID(same.same_as)
+                quarantine.put_again(connection, mapping.source, earlier, run_id, datetime.now(UTC))
+                cursors.finish_run(connection, run_id, same.as_json(), datetime.now(UTC))
+            return same
         prepare_staging(connection)
         rank = lead_ranks(mapping, sources_folder)
-        write = _Writer(connection, mapping, register, vault, run_id, origin.digest(), rank)
+        write = _Writer(connection, mapping, register, vault, run_id, content, rank)
         tally = None if mapping.gates is None else Tally(mapping.gates)
         try:
             with contextlib.nullcontext() if tally is None else connection.transaction():
@@ -147,6 +177,35 @@ def run(
         total = replace(total, seconds=round(time.perf_counter() - started, 3))
         cursors.finish_run(connection, run_id, total.as_json(), datetime.now(UTC))
     return total
+
+
+def _rules(mapping: SourceMapping, register: RegisterSchema) -> str:
+    parts = (mapping.model_dump(mode="json"), dict(register.schema), metadata.version("zhengtong"))
+    return hashlib.sha256(orjson.dumps(parts)).hexdigest()
+
+
+def _same(connection: psycopg.Connection, mapping: SourceMapping, total: Report) -> Report | None:
+    """Return the report of bringing in again what the last run brought in, if there is nothing else to look at.
+
+    What other registers say, and how old the data is, may have changed meanwhile: a source that asks is read again.
+    """
+    asks = mapping.compare or (mapping.gates is not None and mapping.gates.freshness)
+    if not total.content or asks:
+        return None
+    last = cursors.run_of_same(connection, mapping.source, total.content, total.rules)
+    if last is None:
+        return None
+    return replace(
+        total,
+        read=last["read"],
+        unchanged=last["read"] - last["quarantined"],
+        quarantined=last["quarantined"],
+        reasons=last["reasons"],
+        findings=last["findings"],
+        gates=[GateVerdict(**verdict) for verdict in last["gates"]],
+        layouts=last["layouts"],
+        same_as=last["run_id"],
+    )
 
 
 def _bring_in(

@@ -57,6 +57,16 @@ def put(
         )
 
 
+def put_again(
+    connection: Connection, source: str, earlier: uuid.UUID, run_id: uuid.UUID, now: datetime
+) -> None:
+    """Count the rows of an earlier run once more: the same content came again."""
+    connection.execute(
+        "UPDATE exchange.quarantine SET seen = seen + 1, last_seen = %s, run_id = %s WHERE source = %s AND run_id = %s",
+        [now, run_id, source, earlier],
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """Rows of one source that wait for the same reason; `seen` counts how often files brought them."""

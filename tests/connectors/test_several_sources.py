@@ -280,3 +280,40 @@ def test_a_freshness_gate_asks_for_a_column_that_holds_dates() -> None:
     text = MAPPING.format(source="x", rank=1, address_rank=1, more="gates: {freshness: {name: 3}}")
     with pytest.raises(Exception, match=r"gates.freshness: no column of kind date for name"):
         parse_mapping("x", text)
+
+
+def test_the_very_same_content_again_is_known_without_being_read(city: City) -> None:
+    rows = [*everybody(1, 2), "what is this?"]
+    first = city.bring("police", *rows)
+    again = city.bring("police", *rows)
+    assert (first.same_as, again.same_as) == (None, first.run_id)
+    assert counts(again) == (0, 0, 2, 1) and again.reasons == first.reasons
+    assert city.sql("SELECT seen FROM exchange.quarantine") == [(2,)]
+    third = city.bring("police", *rows)
+    assert third.same_as == again.run_id
+    assert city.sql("SELECT seen FROM exchange.quarantine") == [(3,)]
+
+
+@pytest.mark.parametrize("between", ["other content", "other rules", "a run that stopped", "a run that died"])
+def test_what_happened_in_between_makes_the_same_content_worth_reading(city: City, between: str) -> None:
+    rows = everybody(1, 2)
+    city.bring("police", *rows)
+    match between:
+        case "other content":
+            city.bring("police", everybody(1)[0].replace("某人", "某某"))
+        case "other rules":
+            city.source("police", 2, 9)
+        case "a run that stopped":
+            city.source("police", 1, 9, "gates: {rows_at_least: 5}")
+            with pytest.raises(GateClosed):
+                city.bring("police", *rows)
+            city.source("police", 1, 9)
+        case "a run that died":
+            with psycopg.connect(city.address, autocommit=True) as connection:
+                connection.execute(
+                    "INSERT INTO exchange.ingest_run (id, source, started_at, origin)"
+                    " VALUES (gen_random_uuid(), 'police', now(), 'x')"
+                )
+    report = city.bring("police", *rows)
+    assert report.same_as is None
+    assert report.changed == (1 if between == "other content" else 0)
