@@ -72,7 +72,7 @@ def statement(
         },
         "claims": dict(question.claims),
         "results": {name: verdict.value for name, verdict in verdicts.items()},
-        "source": None if row is None else row.source,
+        "source": None if row is None else row.sources(question.claims),
         "as_of": None if row is None else row.valid_from.isoformat(),
     }
 

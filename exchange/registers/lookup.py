@@ -31,13 +31,25 @@ class GrantRow:
 
 @dataclass(frozen=True, slots=True)
 class RegisterRow:
-    """A subject's current row: still sealed, until a decision allows opening it."""
+    """A subject's current row: still sealed, until a decision allows opening it.
+
+    Args:
+        fields: where several sources speak of the subject: field → the source it comes from; else None.
+    """
 
     content: dict[str, Any]
     sealed: bytes | None
     source: str
     valid_from: datetime
     version: int
+    fields: dict[str, Any] | None = None
+
+    def sources(self, names: Iterable[str]) -> str:
+        """Return the source that the values of these fields come from; if several, all, in order of their names."""
+        if self.fields is None:
+            return self.source
+        found = {self.fields[name]["source"] for name in names if name in self.fields}
+        return ", ".join(sorted(found)) or self.source
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +64,7 @@ def statement(register: RegisterSchema) -> str:
     """Return the SQL for one register; $1 clients, $2 resources, $3 subjects, in step. A test checks its plan."""
     return (
         "SELECT q.turn, g.id, g.fields, g.matters, g.purpose, g.valid_from, g.valid_until,"
-        " r.content, r.sealed, r.source, r.valid_from AS row_valid_from, r.version"
+        " r.content, r.sealed, r.source, r.valid_from AS row_valid_from, r.version, r.provenance -> 'fields'"
         " FROM unnest($1::text[], $2::text[], $3::bytea[]) WITH ORDINALITY"
         " AS q (client_id, resource, subject, turn)"
         " LEFT JOIN exchange.share_grant g"
@@ -92,14 +104,14 @@ async def _find(pool: Any, sql: str, questions: list[tuple[str, str, bytes]]) ->
     found: list[RegisterRow | None] = [None] * len(questions)
     for (
         turn, id_, fields, matters, purpose, valid_from, valid_until,
-        content, sealed, source, row_valid_from, version,
+        content, sealed, source, row_valid_from, version, origins,
     ) in await pool.fetch(sql, clients, resources, subjects):  # fmt: skip
         if id_ is not None:
             grants[turn - 1].append(
                 GrantRow(id_, frozenset(fields), frozenset(matters), purpose, valid_from, valid_until)
             )
         if version is not None:
-            found[turn - 1] = RegisterRow(content, sealed, source, row_valid_from, version)
+            found[turn - 1] = RegisterRow(content, sealed, source, row_valid_from, version, origins)
     return [Found(tuple(given), row) for given, row in zip(grants, found, strict=True)]
 
 
