@@ -21,6 +21,8 @@ from pydantic import ValidationError
 from connectors.mapping import load_mapping
 from connectors.pipeline import run
 from connectors.sources.files import FileSource
+from demonstration.airflow import by_airflow
+from demonstration.bringing_in import by_pipeline
 from demonstration.story import Story
 from foundation import database
 from foundation.identifiers import check
@@ -140,7 +142,14 @@ def ingest(settings: Settings, source: str, path: Path, as_json: bool) -> None:
         database.require_current_schema(address)
         vault = open_vault(settings, datetime.now(UTC))
         origin = FileSource(path, mapping)
-        report = run(mapping, origin, database=address, vault=vault, progress=_progress(path))
+        report = run(
+            mapping,
+            origin,
+            database=address,
+            vault=vault,
+            progress=_progress(path),
+            sources_folder=settings.sources_folder,
+        )
     if as_json:
         print_json(report.as_json())
         return
@@ -363,12 +372,26 @@ def rotate_data(settings: Settings) -> None:
     "--once", is_flag=True, help="讲完即止 · End after the transcript; exit 0 only if all came out as told"
 )
 @click.option("--port", type=int, default=8800, show_default=True)
+@click.option(
+    "--airflow",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="经 Airflow 接入：其环境的 Python · Bring in through Airflow: the Python of its environment",
+)
 @JSON_OPTION
 @click.pass_obj
 @one_line
-def demo(settings: Settings, people: int, data: Path | None, once: bool, port: int, as_json: bool) -> None:
+def demo(
+    settings: Settings,
+    people: int,
+    data: Path | None,
+    once: bool,
+    port: int,
+    airflow: Path | None,
+    as_json: bool,
+) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    story = Story(settings, people=people, data=data, port=port, quiet=as_json)
+    opening = by_pipeline if airflow is None else by_airflow(airflow)
+    story = Story(settings, people=people, data=data, port=port, quiet=as_json, opening=opening)
     sys.exit(story.tell(stay=not once, report=print_json if as_json else None))
 
 

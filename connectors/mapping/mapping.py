@@ -106,6 +106,9 @@ class SourceMapping(BaseModel):
         empty: texts that mean 'no value'.
         birth_date_of: citizen ID field and date field that must agree.
         ignore: columns of the source that are not taken; a column named neither here nor there stops a run.
+        department: short name of whoever sends it; the sources of one department share a pool in Airflow.
+        schedule: when a file is expected, as cron has it; Airflow then waits for it from that time on.
+        deadline_minutes: from when a run was queued in Airflow, until it is to be through.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -125,6 +128,9 @@ class SourceMapping(BaseModel):
     gates: Gates | None = None
     lead_rank: LeadRank = 100
     snapshot: Snapshot | None = None
+    department: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,60}$")] | None = None
+    schedule: Annotated[str, Field(pattern=r"^([-0-9A-Za-z*,/#]+ ){4}[-0-9A-Za-z*,/#]+$")] | None = None
+    deadline_minutes: Annotated[int, Field(ge=1)] | None = None
 
     @property
     def wanted(self) -> Wanted:
