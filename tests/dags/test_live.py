@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -116,6 +117,47 @@ def test_a_file_is_waited_for_missed_brought_in_and_followed_up(
         httpx.get(address)
     left = [p for p in Path("/proc").glob("[0-9]*/environ") if str(home).encode() in _read(p)]
     assert left == [], "all its parts ended"
+
+
+SLEEP = """
+CREATE FUNCTION sleep() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN IF NEW.position > 10000 THEN PERFORM pg_sleep(600); END IF; RETURN NEW; END $$;
+CREATE TRIGGER sleep BEFORE INSERT OR UPDATE ON exchange.ingest_cursor FOR EACH ROW EXECUTE FUNCTION sleep()
+"""
+SLEEPING = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+
+
+def test_a_task_that_is_killed_is_tried_again_by_the_scheduler(
+    airflow: Airflow, server_address: str, database_url: str, variables: dict[str, str], tmp_path: Path
+) -> None:
+    inbox = tmp_path / "inbox" / "population"
+    inbox.mkdir(parents=True)
+    put(inbox, 12_000)
+    dag = "zhengtong-population"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(SLEEP)
+    with (
+        installed(server_address, tmp_path / "airflow", "LocalExecutor", variables) as installation,
+        installation.running() as client,
+    ):
+        client.unpause(dag)
+        run = client.trigger(dag)
+        client.until(lambda: sql(database_url, SLEEPING) != [], 90, "the second batch")
+        ((task,),) = sql(installation.metadata, "SELECT pid FROM task_instance WHERE state = 'running'")
+        os.kill(task, signal.SIGKILL)
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute("SELECT pg_terminate_backend(%s, 5000)", sql(database_url, SLEEPING)[0])
+            connection.execute("DROP TRIGGER sleep ON exchange.ingest_cursor")
+        assert sql(database_url, "SELECT position FROM exchange.ingest_cursor") == [(10_000,)]
+        client.succeed(dag, run)
+        report = client.result(dag, run, "each_file.bring_in", 0)
+        tries = sql(
+            installation.metadata,
+            "SELECT try_number FROM task_instance WHERE task_id = 'each_file.bring_in' AND map_index = 0",
+        )
+    assert tries == [(2,)]
+    assert report["unchanged"] > 8_000 and report["inserted"] > 0, "only the rest was left to bring in"
+    assert not (inbox / "day.csv").exists()
 
 
 def _read(path: Path) -> bytes:
