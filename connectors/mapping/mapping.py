@@ -102,7 +102,14 @@ class SourceMapping(BaseModel):
     Args:
         lead_rank: 1 leads before 2 where several sources have a value for a field (一数一源); a column may differ.
         snapshot: for files that are complete; without it a subject that a file does not name stays as it is.
-        encoding: of delimited text; GBK and GB2312 are parts of GB18030.
+        format: of the file, or of what is inside a gz or zip; `detect`: as it turns out to be.
+        encoding: of delimited text and dBASE tables; GBK and GB2312 are parts of GB18030. XML declares its own, JSON
+            is UTF-8. `detect`: of the two, that of most lines; for a dBASE table what it states goes first.
+        delimiter: of delimited text; `detect`: the one that makes the header show the columns.
+        members: which members of a zip are read, by patterns as of a shell; each is a part of the run.
+        sheet: the only sheet of a workbook that is read; None: all that have anything in them.
+        records_member: of a JSON object, in which the array of the records stands.
+        record_element: local name of the XML element that is a record; None: the first that has a wanted column.
         empty: texts that mean 'no value'.
         birth_date_of: citizen ID field and date field that must agree.
         ignore: columns of the source that are not taken; a column named neither here nor there stops a run.
@@ -117,9 +124,13 @@ class SourceMapping(BaseModel):
     title: str
     contact: str
     register_name: Annotated[str, Field(alias="register")]
-    format: Literal["delimited", "json-array"]
-    encoding: Literal["utf-8", "gb18030"] = "utf-8"
-    delimiter: Annotated[str, Field(pattern=r"^[,;\t|]$")] = ","
+    format: Literal["delimited", "json-array", "json-lines", "workbook", "xml", "dbf", "detect"]
+    encoding: Literal["utf-8", "gb18030", "detect"] = "utf-8"
+    delimiter: Annotated[str, Field(pattern=r"^([,;\t|，]|detect)$")] = ","
+    members: Annotated[list[str], Field(min_length=1)] = ["*"]
+    sheet: str | None = None
+    records_member: str | None = None
+    record_element: str | None = None
     empty: list[str] = [""]
     columns: list[Column]
     ignore: list[str] = []
