@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from connectors.mapping.origins import Origin
 from connectors.sources.raw import SourceError, Wanted
 from exchange.registers.schemas import load_registers
 from foundation.language import _
@@ -87,6 +88,8 @@ class SourceMapping(BaseModel):
         empty: texts that mean 'no value'.
         birth_date_of: citizen ID field and date field that must agree.
         ignore: columns of the source that are not taken; a column named neither here nor there stops a run.
+        origin: where the rows or files are fetched; None: files are handed in.
+        department: USCC of the department whose data it is, where one is named.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -95,7 +98,7 @@ class SourceMapping(BaseModel):
     title: str
     contact: str
     register_name: Annotated[str, Field(alias="register")]
-    format: Literal["delimited", "json-array"]
+    format: Literal["delimited", "json-array", "records"]
     encoding: Literal["utf-8", "gb18030"] = "utf-8"
     delimiter: Annotated[str, Field(pattern=r"^[,;\t|]$")] = ","
     empty: list[str] = [""]
@@ -104,6 +107,8 @@ class SourceMapping(BaseModel):
     birth_date_of: tuple[str, str] | None = None
     compare: list[Comparison] = []
     gates: Gates | None = None
+    origin: Origin | None = None
+    department: str = ""
 
     @property
     def wanted(self) -> Wanted:
@@ -190,6 +195,10 @@ def _faults(mapping: SourceMapping) -> Iterator[str]:
         if (column.amount_field is None) != (column.currency_field is None):
             yield f"columns.{number}: amount_field and currency_field go together"
     columns.update(mapping.ignore)
+    if (mapping.format == "records") != (
+        mapping.origin is not None and mapping.origin.kind in {"sql", "rest"}
+    ):
+        yield "format: records belongs to an origin of kind sql or rest, and to no other"
     for names in (columns, fields):
         yield from (
             f"columns: {name} stands there {count} times" for name, count in names.items() if count > 1
