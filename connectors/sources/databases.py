@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ class DatabaseSource:
         lowest = select(func.min(tiles.c[self._origin.key])).group_by(tiles.c.tile).order_by(tiles.c.tile)
         with self._reading() as connection:
             found = [self._portable(low) for low in connection.execute(lowest).scalars()]
-        return list(zip(found, [*found[1:], None], strict=True))
+        return [(low, high) for low, high in zip_longest(found, found[1:])]
 
     def _portable(self, key: Any) -> Key:
         if isinstance(key, Decimal) and key == key.to_integral_value():

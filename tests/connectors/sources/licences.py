@@ -14,18 +14,18 @@ COLUMNS = ("licence_type", "licence_number", "holder_name", "issued_on")
 
 
 def mapping(origin: dict[str, Any], *, gates: bool = False, form: str = "records") -> SourceMapping:
-    """Return a mapping of four columns into the register of licences."""
+    """Return a mapping of four columns into the register of legal entities."""
     document: dict[str, Any] = {
         "source": "licences",
         "title": "证照",
         "contact": "审批局",
-        "register": "credentials",
+        "register": "legal_entities",
         "format": form,
         "columns": [
-            {"column": "licence_type", "field": "licence_type"},
-            {"column": "licence_number", "field": "licence_number", "kind": "code"},
-            {"column": "holder_name", "also": ["holder"], "field": "holder_name", "kind": "name"},
-            {"column": "issued_on", "field": "issued_on", "kind": "date"},
+            {"column": "licence_type", "field": "entity_type"},
+            {"column": "licence_number", "field": "registration_number", "kind": "code"},
+            {"column": "holder_name", "also": ["holder"], "field": "name", "kind": "name"},
+            {"column": "issued_on", "field": "established_on", "kind": "date"},
         ],
         "origin": origin,
     }
