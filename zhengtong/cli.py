@@ -15,12 +15,14 @@ from typing import Any
 
 import click
 import orjson
+import psycopg
 import uvicorn
 from pydantic import ValidationError
 
-from connectors.mapping import load_mapping
-from connectors.pipeline import run
-from connectors.sources.files import FileSource
+from connectors import cursors
+from connectors.mapping import SourceMapping, load_mapping
+from connectors.pipeline import Report, run
+from connectors.sources.opening import named, open_source
 from demonstration.airflow import by_airflow
 from demonstration.bringing_in import by_pipeline
 from demonstration.story import Story
@@ -130,29 +132,50 @@ def serve(settings: Settings, host: str | None, port: int | None) -> None:
         uvicorn.Server(options).run(sockets=[door])
 
 
-@main.command(help="接入一个数据源的文件 · Bring in a file of a source")
+@main.command(help="接入一个数据源 · Bring in a source: a file, or what its origin has")
 @click.argument("source")
-@click.option("--file", "path", type=click.Path(path_type=Path), required=True)
+@click.option(
+    "--file", "path", type=click.Path(path_type=Path), help="文件 · File; none: fetched from the origin"
+)
 @JSON_OPTION
 @click.pass_obj
 @one_line
-def ingest(settings: Settings, source: str, path: Path, as_json: bool) -> None:
+def ingest(settings: Settings, source: str, path: Path | None, as_json: bool) -> None:
     mapping = load_mapping(source, settings.sources_folder)
+    reports = _bring(settings, mapping, path)
+    if as_json:
+        # Of a folder any number of files may come: a list, also of one.
+        many = path is None and mapping.format != "records"
+        found = [report.as_json() for report in reports]
+        print_json(found if many else found[0])
+        return
+    for report in reports:
+        _print_report(report)
+
+
+def _bring(settings: Settings, mapping: SourceMapping, path: Path | None) -> Iterator[Report]:
+    connections = named({name: uri.get_secret_value() for name, uri in settings.connections.items()})
     with database.running_database(settings) as address:
         database.require_current_schema(address)
         vault = open_vault(settings, datetime.now(UTC))
-        origin = FileSource(path, mapping)
-        report = run(
-            mapping,
-            origin,
-            database=address,
-            vault=vault,
-            progress=_progress(path),
-            sources_folder=settings.sources_folder,
-        )
-    if as_json:
-        print_json(report.as_json())
-        return
+        with psycopg.connect(address) as connection:
+            taken = cursors.origins_brought_in(connection, mapping.source)
+        for origin in open_source(mapping, path, connections, datetime.now(UTC), taken):
+            yield run(
+                mapping,
+                origin,
+                database=address,
+                vault=vault,
+                progress=_progress(origin.name),
+                sources_folder=settings.sources_folder,
+            )
+
+
+def _print_report(report: Report) -> None:
+    for layout in report.layouts:
+        if layout["detected"]:
+            found = ", ".join(f"{name}={layout[name]}" for name in layout["detected"] if layout.get(name))
+            click.echo(f"{layout['part']:<24} {both(_('detected'))} {found}".lstrip())
     for name in ("read", "inserted", "changed", "unchanged", "quarantined"):
         click.echo(f"{both(_REPORT_NAMES[name]):<24} {getattr(report, name):>12,}")
     for reason, count in sorted(report.reasons.items()):
@@ -395,7 +418,7 @@ def demo(
     sys.exit(story.tell(stay=not once, report=print_json if as_json else None))
 
 
-def _progress(path: Path) -> Callable[[int], None] | None:
+def _progress(name: str) -> Callable[[int], None] | None:
     if not sys.stderr.isatty():
         return None
     done = 0
@@ -403,7 +426,7 @@ def _progress(path: Path) -> Callable[[int], None] | None:
     def tell(rows: int) -> None:
         nonlocal done
         done += rows
-        click.echo(f"\r{path.name}: {done:,}", nl=False, err=True)
+        click.echo(f"\r{name}: {done:,}", nl=False, err=True)
 
     return tell
 

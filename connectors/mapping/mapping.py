@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from connectors.mapping.origins import Origin
 from connectors.sources.raw import SourceError, Wanted
 from exchange.registers.schemas import load_registers
 from foundation.language import _
@@ -116,6 +117,7 @@ class SourceMapping(BaseModel):
         department: short name of whoever sends it; the sources of one department share a pool in Airflow.
         schedule: when a file is expected, as cron has it; Airflow then waits for it from that time on.
         deadline_minutes: from when a run was queued in Airflow, until it is to be through.
+        origin: where the rows or files are fetched; None: files are handed in.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -124,7 +126,7 @@ class SourceMapping(BaseModel):
     title: str
     contact: str
     register_name: Annotated[str, Field(alias="register")]
-    format: Literal["delimited", "json-array", "json-lines", "workbook", "xml", "dbf", "detect"]
+    format: Literal["delimited", "json-array", "json-lines", "workbook", "xml", "dbf", "records", "detect"]
     encoding: Literal["utf-8", "gb18030", "detect"] = "utf-8"
     delimiter: Annotated[str, Field(pattern=r"^([,;\t|，]|detect)$")] = ","
     members: Annotated[list[str], Field(min_length=1)] = ["*"]
@@ -142,6 +144,7 @@ class SourceMapping(BaseModel):
     department: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,60}$")] | None = None
     schedule: Annotated[str, Field(pattern=r"^([-0-9A-Za-z*,/#]+ ){4}[-0-9A-Za-z*,/#]+$")] | None = None
     deadline_minutes: Annotated[int, Field(ge=1)] | None = None
+    origin: Origin | None = None
 
     @property
     def wanted(self) -> Wanted:
@@ -228,6 +231,10 @@ def _faults(mapping: SourceMapping) -> Iterator[str]:
         if (column.amount_field is None) != (column.currency_field is None):
             yield f"columns.{number}: amount_field and currency_field go together"
     columns.update(mapping.ignore)
+    if (mapping.format == "records") != (
+        mapping.origin is not None and mapping.origin.kind in {"sql", "rest"}
+    ):
+        yield "format: records belongs to an origin of kind sql or rest, and to no other"
     for names in (columns, fields):
         yield from (
             f"columns: {name} stands there {count} times" for name, count in names.items() if count > 1

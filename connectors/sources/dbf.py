@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from connectors.sources.archive import Member
 from connectors.sources.raw import BadRow, Layout, RawBatch, SourceError, Wanted
-from connectors.sources.records import Row, record_batches
+from connectors.sources.rows import Row, record_batches
 from foundation.language import _
 
 _DRIVERS = {0x4D: "gb18030", 0x7A: "gb18030"}

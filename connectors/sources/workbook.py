@@ -11,7 +11,7 @@ from python_calamine import CalamineError, CalamineWorkbook, PasswordError, Shee
 
 from connectors.sources.archive import Member, check_workbook
 from connectors.sources.raw import BadRow, Layout, RawBatch, SourceError, Wanted
-from connectors.sources.records import Row, record_batches
+from connectors.sources.rows import Row, record_batches
 from foundation.language import _
 
 LARGEST_WORKBOOK = 256 << 20

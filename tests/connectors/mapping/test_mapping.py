@@ -88,7 +88,7 @@ WRONG: dict[str, tuple[str, str, str]] = {
         "field: issuer_code, kind: uscc, old_number_field: former",
         r"columns\.6: credentials has no field former",
     ),
-    "unknown format": ("json-array", "xml", "format: Input should be 'delimited' or 'json-array'"),
+    "unknown format": ("json-array", "parquet", "format: Input should be 'delimited', 'json-array'"),
     "unsafe encoding": (
         "json-array",
         "delimited\nencoding: utf-16",
