@@ -174,19 +174,17 @@ def _stated(member: Member) -> str | None:
 
 
 def _looked_at(member: Member) -> str:
-    """Return the encoding in which most records decode, of those at the beginning."""
+    """Return the encoding in which most texts decode, of those at the beginning."""
     with member.open() as file:
-        head = _head(file, member.name)
-        names = file.read(head.header_bytes - 32)
-        sample = [names[at : at + 11].partition(b"\0")[0] for at in range(0, len(names), 32)]
+        head, fields = _header(file, member.name, "latin-1")
+        sample = [field.name.encode("latin-1") for field in fields]
+        texts = [field for field in fields if field.kind in "CV"]
         size = 0
         while size < _SAMPLE and (record := file.read(head.record_bytes)):
-            sample.append(record)
+            sample += [record[field.start : field.end] for field in texts]
             size += len(record)
-    telling = [record for record in sample if not record.isascii()]
-    fits = {
-        encoding: sum(_decodes(record, encoding) for record in telling) for encoding in ("utf-8", "gb18030")
-    }
+    telling = [text for text in sample if not text.isascii()]
+    fits = {encoding: sum(_decodes(text, encoding) for text in telling) for encoding in ("utf-8", "gb18030")}
     if not telling or fits["utf-8"] * 2 > len(telling):
         return "utf-8"
     if fits["gb18030"] * 2 > len(telling):

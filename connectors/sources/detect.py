@@ -110,7 +110,8 @@ def text_layout(
     known = wanted.ignored.union(*wanted.names)
     if delimiter is not None:
         return encoding, delimiter
-    fits = {d: _known(first.rstrip(b"\r\n"), member.name, encoding, d, known) for d in DELIMITERS}
+    header = first.rstrip(b"\r\n")
+    fits = {d: len(known.intersection(read_header(header, member.name, encoding, d))) for d in DELIMITERS}
     best = max(DELIMITERS, key=lambda d: fits[d])
     if not fits[best]:
         raise SourceError(
@@ -156,11 +157,3 @@ def _decodes(line: bytes, encoding: str) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _known(first: bytes, name: str, encoding: str, delimiter: str, known: frozenset[str]) -> int:
-    """Return how many columns of the mapping the header has, read so."""
-    try:
-        return len(known.intersection(read_header(first, name, encoding, delimiter)))
-    except SourceError:
-        return 0

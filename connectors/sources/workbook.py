@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -20,6 +21,8 @@ LARGEST_WORKBOOK = 256 << 20
 _OLE, _ZIP = b"\xd0\xcf\x11\xe0", b"PK\x03\x04"
 # An OOXML workbook with a password is an OLE file with this stream; names in there are UTF-16.
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
+# In BIFF8 the record FilePass follows the beginning of the workbook, or a WriteProtect behind that.
+_FILE_PASS = re.compile(rb"\x09\x08\x10\x00\x00\x06\x05\x00.{12}(?:\x86\x00\x00\x00)?\x2f\x00", re.DOTALL)
 _EXACT = 1e15
 """From here on a double no longer tells neighbouring integers of 16 digits apart: its digits are not the code's."""
 
@@ -78,7 +81,7 @@ def _opened(content: bytes, name: str) -> CalamineWorkbook:
     try:
         if content.startswith(_ZIP):
             check_workbook(io.BytesIO(content), name)
-        elif content.startswith(_OLE) and _ENCRYPTED in content:
+        elif content.startswith(_OLE) and (_ENCRYPTED in content or _FILE_PASS.search(content)):
             raise SourceError(_("{file} is protected by a password"), file=name)
         return CalamineWorkbook.from_filelike(io.BytesIO(content))
     except PasswordError as error:
