@@ -42,7 +42,7 @@ def source_dag(mapping: SourceMapping) -> DAG:
 
     Dying in 2 leaves the file where it was and whole batches in the register; the retry brings in the rest. Dying in 3
     leaves a file that is moved by the retry. Files of one source come in one after the other, by name: of two files
-    with the same subject the later one is to win.
+    with the same subject the later one is to win. A file that waits for its retry is overtaken by those behind it.
     """
     source = mapping.source
 

@@ -219,5 +219,5 @@ def test_a_file_is_brought_in_by_a_worker_of_celery(
         report = client.result(dag, run, "each_file.bring_in", 0)
         said = (tmp_path / "airflow" / "celery.out").read_text("utf-8", errors="replace")
     assert report["inserted"] == sql(database_url, "SELECT count(*) FROM exchange.person")[0][0] > 150
-    assert said.count("succeeded in") >= 3, "find, bring_in and put_away were tasks of Celery"
+    assert said.count("] received") >= 3, "find, bring_in and put_away were tasks of Celery"
     assert not (inbox / "day.csv").exists()
