@@ -189,6 +189,8 @@ class DatabaseSource:
                 page = statement if last is None else statement.where(_behind(order, last))
                 # One row more than is taken tells whether the key has two alike where the page ends.
                 rows = connection.execute(page.limit(batch_rows + 1)).fetchall()
+                # Nothing of theirs is held, no lock and no old version of a row, while we work on the page.
+                connection.commit()
                 for number, row in enumerate(rows[:batch_rows]):
                     here = tuple(row)[len(names) :]
                     following = tuple(rows[number + 1])[len(names) :] if number + 1 < len(rows) else None

@@ -89,6 +89,27 @@ WRONG: dict[str, tuple[str, str, str]] = {
         r"columns\.6: credentials has no field former",
     ),
     "unknown format": ("json-array", "parquet", "format: Input should be 'delimited', 'json-array'"),
+    "records without an origin": ("json-array", "records", "format: records belongs to an origin"),
+    "an origin of records, but files": (
+        "compare:",
+        "origin: {kind: sql, connection: a, table: t, key: id}\ncompare:",
+        "format: records belongs to an origin",
+    ),
+    "an unknown origin": (
+        "compare:",
+        "origin: {kind: ftp, connection: a}\ncompare:",
+        "origin: Input tag 'ftp' found",
+    ),
+    "a password in a mapping": (
+        "compare:",
+        "origin: {kind: sftp, connection: a, password: x}\ncompare:",
+        r"origin\.sftp\.password: Extra inputs are not permitted",
+    ),
+    "an address for a connection": (
+        "compare:",
+        "origin: {kind: sftp, connection: 'sftp://u:p@h'}\ncompare:",
+        r"origin\.sftp\.connection: String should match",
+    ),
     "unsafe encoding": (
         "json-array",
         "delimited\nencoding: utf-16",
