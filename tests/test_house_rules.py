@@ -106,7 +106,14 @@ def errors() -> set[type[DomainError]]:
 
 
 # Refusals that never reach HTTP: a command tells them on one line.
-COMMAND_LINE_ONLY = {"gate-closed", "header-differs", "source-unreadable", "story-broken", "file-unreadable"}
+COMMAND_LINE_ONLY = {
+    "correction-refused",
+    "gate-closed",
+    "header-differs",
+    "source-unreadable",
+    "story-broken",
+    "file-unreadable",
+}
 
 
 def test_every_refusal_has_its_row_in_a_problem_table_and_every_row_its_refusal() -> None:

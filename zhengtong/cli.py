@@ -49,6 +49,7 @@ from zhengtong import stewardship
 from zhengtong.app import create_app
 from zhengtong.command import JSON_OPTION, Refused, one_line, print_json
 from zhengtong.house import VERIFIER_KEY_FILE, open_keys, open_vault
+from zhengtong.reporting import print_report
 
 
 @click.group(help="证通：数据共享交换与电子证照库 · Data-sharing exchange and e-licence registry")
@@ -141,25 +142,7 @@ def ingest(settings: Settings, source: str, path: Path, as_json: bool) -> None:
         vault = open_vault(settings, datetime.now(UTC))
         origin = FileSource(path, mapping)
         report = run(mapping, origin, database=address, vault=vault, progress=_progress(path))
-    if as_json:
-        print_json(report.as_json())
-        return
-    for name in ("read", "inserted", "changed", "unchanged", "quarantined"):
-        click.echo(f"{both(_REPORT_NAMES[name]):<24} {getattr(report, name):>12,}")
-    for reason, count in sorted(report.reasons.items()):
-        click.echo(f"    {reason:<32} {count:>10,}")
-    for code, count in sorted(report.findings.items()):
-        click.echo(f"  ? {code:<32} {count:>10,}")
-    click.echo(f"{both(_('seconds')):<24} {report.seconds:>12,.2f}")
-
-
-_REPORT_NAMES = {
-    "read": _("read"),
-    "inserted": _("inserted"),
-    "changed": _("changed"),
-    "unchanged": _("unchanged"),
-    "quarantined": _("quarantined"),
-}
+    print_report(report, as_json=as_json)
 
 
 @main.group(help="标识符 · Identifiers")
