@@ -25,6 +25,7 @@ from connectors.pipeline import BATCH_ROWS, Report, run
 from connectors.quality import Checker
 from connectors.quarantine import Quarantined
 from connectors.sources.raw import BadRow, HeaderDiffers, Layout, RawBatch, SourceError
+from connectors.sources.rows import Values, in_order, json_rows
 from exchange.registers.schemas import load_registers
 from foundation.civil import civil_date
 from foundation.language import _
@@ -32,9 +33,6 @@ from foundation.sensitive import Vault
 
 NOT_BY_ITSELF = ("conflict-within-source",)
 """Reasons that say nothing against the row: read again alone, it would take the place of the one it contradicts."""
-
-Values = list[Any] | str
-"""The values of a row in the order of the mapping's columns, or why it has none."""
 
 
 class CorrectionRefused(SourceError):
@@ -95,7 +93,7 @@ def correct(
     """
     wanted = mapping.wanted
     raw = json.dumps(record, ensure_ascii=False).encode()
-    values = _in_order(record, wanted.members(), len(wanted.names))
+    values = in_order(record, wanted.members(), len(wanted.names))
     if isinstance(values, str):
         raise _refused(BadRow(1, None, values, raw))
     layout = Layout("records", "utf-8")
@@ -248,56 +246,8 @@ def _decoded(raw: bytes, encodings: Sequence[str]) -> str | None:
     return None
 
 
-def _json(layout: Layout, mapping: SourceMapping) -> Callable[[bytes], Values]:
-    members = mapping.wanted.members()
-    width = len(mapping.columns)
-
-    def read(raw: bytes) -> Values:
-        try:
-            element = json.loads(raw, object_pairs_hook=_Members, parse_constant=_no_constant)
-        except UnicodeDecodeError:
-            return "undecodable-bytes"
-        except RecursionError:
-            return "nested-too-deeply"
-        except ValueError:
-            return "malformed-row"
-        if not isinstance(element, _Members):
-            return "not-an-object"
-        return "duplicate-member" if element.twice else _in_order(element, members, width)
-
-    return read
-
-
-class _Members(dict[str, Any]):
-    """An object of JSON that knows whether a name stood in it twice, here or further down."""
-
-    twice: bool
-
-    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
-        super().__init__(pairs)
-        self.twice = len(self) != len(pairs) or any(
-            isinstance(v, _Members) and v.twice for v in self.values()
-        )
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _in_order(element: Mapping[str, Any], members: Mapping[str, int | None], width: int) -> Values:
-    values: list[Any] = [None] * width
-    given: set[int] = set()
-    for name, value in element.items():
-        if name not in members:
-            return "unknown-member"
-        place = members[name]
-        if place is None:
-            continue
-        if place in given:
-            return "duplicate-member"
-        given.add(place)
-        values[place] = value
-    return values
+def _json(_layout: Layout, mapping: SourceMapping) -> Callable[[bytes], Values]:
+    return json_rows(mapping.wanted)
 
 
 _READERS: Mapping[str, Callable[[Layout, SourceMapping], Callable[[bytes], Values]]] = {

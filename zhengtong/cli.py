@@ -45,7 +45,7 @@ from foundation.settings import Settings, load_master_key
 from foundation.signing import PublicKey
 from foundation.telemetry import configure_logging
 from license_registry.presenting.offline import verify_file
-from zhengtong import stewardship
+from zhengtong import preparing, stewardship
 from zhengtong.app import create_app
 from zhengtong.command import JSON_OPTION, Refused, one_line, print_json
 from zhengtong.house import VERIFIER_KEY_FILE, open_keys, open_vault
@@ -368,5 +368,5 @@ def _progress(path: Path) -> Callable[[int], None] | None:
     return tell
 
 
-main.add_command(stewardship.source)
+main.add_command(preparing.source)
 main.add_command(stewardship.waiting)

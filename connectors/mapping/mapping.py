@@ -105,6 +105,7 @@ class SourceMapping(BaseModel):
         encoding: of delimited text; GBK and GB2312 are parts of GB18030.
         empty: texts that mean 'no value'.
         birth_date_of: citizen ID field and date field that must agree.
+        senders: client ids of the systems that may send batches of this source themselves (`docs/sending.md`).
         ignore: columns of the source that are not taken; a column named neither here nor there stops a run.
     """
 
@@ -125,6 +126,7 @@ class SourceMapping(BaseModel):
     gates: Gates | None = None
     lead_rank: LeadRank = 100
     snapshot: Snapshot | None = None
+    senders: list[str] = []
 
     @property
     def wanted(self) -> Wanted:
