@@ -24,8 +24,8 @@ from connectors.mapping import SourceMapping
 from connectors.pipeline import BATCH_ROWS, Report, run
 from connectors.quality import Checker
 from connectors.quarantine import Quarantined
+from connectors.sources.json_row import Values, in_order, json_rows
 from connectors.sources.raw import BadRow, HeaderDiffers, Layout, RawBatch, SourceError
-from connectors.sources.rows import Values, in_order, json_rows
 from exchange.registers.schemas import load_registers
 from foundation.civil import civil_date
 from foundation.language import _

@@ -10,8 +10,8 @@ from itertools import islice
 from typing import Any, BinaryIO
 
 from connectors.mapping import SourceMapping
+from connectors.sources.json_row import json_rows
 from connectors.sources.raw import BadRow, Layout, RawBatch, SourceError
-from connectors.sources.rows import json_rows
 from foundation.language import _
 
 LONGEST_LINE = 1 << 20
