@@ -141,3 +141,13 @@ def last_rows(connection: Connection, source: str) -> int | None:
         [source, REPLAY],
     ).fetchone()
     return None if found is None else int(found[0])
+
+
+def origins_brought_in(connection: Connection, source: str) -> frozenset[str]:
+    """Return the names of what runs of a source read to the end without a gate stopping them."""
+    found = connection.execute(
+        "SELECT DISTINCT origin FROM exchange.ingest_run WHERE source = %s AND finished_at IS NOT NULL"
+        " AND NOT coalesce((report->>'stopped')::boolean, false)",
+        [source],
+    )
+    return frozenset(str(row[0]) for row in found)

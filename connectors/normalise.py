@@ -185,6 +185,17 @@ def _replaced(before: Texts, after: Texts, field_name: str, code: str, notes: No
     return after
 
 
+def note_formulas(texts: Texts, together: str | None, field_name: str, notes: Notes) -> None:
+    """Note texts that a spreadsheet would run (`formula-like`). They stay as written: nothing here runs them."""
+    if _ANY_FORMULA.search(_together(texts, together)) is not None:
+        for place, text in enumerate(texts):
+            if text is not None and _ANY_FORMULA.match(text) is not None:
+                notes.finding(place, field_name, "formula-like")
+
+
+_ANY_FORMULA = re.compile("[=+@][A-Za-z]")
+
+
 def dates(texts: Texts, field_name: str, notes: Notes, *, excel_serial: bool = False) -> Texts:
     """Return dates as YYYY-MM-DD.
 

@@ -113,7 +113,9 @@ def _rows(
         )
         for origin, (clear, hidden) in zip(checked.origins, checked.records, strict=True)
     ]
-    encoding = (batch.layout.encoding if batch.layout is not None else None) or mapping.encoding
+    encoding = (batch.layout.encoding if batch.layout is not None else None) or mapping.encoding.replace(
+        "detect", "utf-8"
+    )
     found += [
         PreviewedRow(
             batch.part,

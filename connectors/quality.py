@@ -27,6 +27,7 @@ from connectors.normalise import (
     dates_later,
     ids_born_later,
     names,
+    note_formulas,
     tidied,
     usccs,
 )
@@ -83,7 +84,7 @@ class Checker:
             texts, together = tidied(values, column.field, self._empty, notes)
             match column.kind:
                 case "text":
-                    pass
+                    note_formulas(texts, together, column.field, notes)
                 case "name":
                     texts = names(texts, together, column.field, notes)
                 case "address":

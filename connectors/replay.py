@@ -215,7 +215,7 @@ class _Waiting:
 def _delimited(layout: Layout, mapping: SourceMapping) -> Callable[[bytes], Values]:
     width = len(layout.columns)
     # What could not be decoded as was said then may be as the mapping says now.
-    encodings = [name for name in (layout.encoding, mapping.encoding) if name is not None]
+    encodings = [name for name in (layout.encoding, mapping.encoding) if name and name != "detect"]
     try:
         order = mapping.wanted.order(layout.columns, mapping.source)
     except HeaderDiffers as error:
@@ -255,5 +255,7 @@ _READERS: Mapping[str, Callable[[Layout, SourceMapping], Callable[[bytes], Value
     "json-array": _json,
     "json-lines": _json,
     "records": _json,
+    "workbook": _json,
+    "dbf": _json,
 }
 """Formats whose rows can be read again by themselves; of others a row waits for its file, or to be corrected."""

@@ -6,8 +6,9 @@ import logging
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset, AssetAny, dag, task
+from airflow.sdk import AssetAny, dag, get_current_context, task
 
+from dags.bring_in import register_asset
 from exchange.registers.schemas import load_registers
 from foundation.settings import Settings
 
@@ -15,7 +16,7 @@ from foundation.settings import Settings
 @dag(
     dag_id="zhengtong-after-registers",
     description="各库现状 What the registers hold",
-    schedule=AssetAny(*(Asset(f"register://{name}") for name in load_registers())),
+    schedule=AssetAny(*(register_asset(name) for name in load_registers())),
     catchup=False,
     max_active_runs=1,
     default_args={"retries": 3, "retry_delay": timedelta(seconds=30), "retry_exponential_backoff": 2.0},
@@ -26,12 +27,16 @@ def after_registers() -> None:
 
     @task
     def sum_up() -> dict[str, Any]:
-        """Return per register its subjects, and per source its last report."""
+        """Return per register its subjects, per source its last report, and the connector runs that led here."""
         import psycopg
         from psycopg import sql
 
         from foundation import database
 
+        events = get_current_context()["triggering_asset_events"]
+        runs = [
+            event.extra["run_id"] for found in events.values() for event in found if "run_id" in event.extra
+        ]
         with (
             database.running_database(Settings()) as address,
             psycopg.connect(address, autocommit=True) as connection,
@@ -45,9 +50,9 @@ def after_registers() -> None:
                 " WHERE finished_at IS NOT NULL ORDER BY source, finished_at DESC"
             ).fetchall()
         logging.getLogger(__name__).info("subjects: %s", subjects)
-        return {"subjects": subjects, "last": dict(last)}
+        return {"subjects": subjects, "last": dict(last), "runs": runs}
 
     sum_up()
 
 
-after_registers()
+AFTER_REGISTERS = after_registers()

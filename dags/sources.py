@@ -6,16 +6,23 @@ import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Asset, dag, get_current_context, task, task_group
+from airflow.sdk import DAG, dag, task, task_group
 from airflow.sdk.exceptions import AirflowFailException
 
 from connectors.mapping import SourceMapping, load_mapping, mapping_names
 from connectors.sources.raw import SourceError
-from dags.inbox import file_away, inbox, mark, waiting
+from dags.arrival import FindFiles
+from dags.bring_in import BringIn
+from dags.deadlines import deadline
+from dags.inbox import file_away, inbox
+from dags.pools import pool
 from foundation.settings import Settings
 
 SCHEDULE = os.environ.get("ZHENGTONG_INBOX_SCHEDULE", "*/5 * * * *") or None
-"""How often the inboxes are looked into, as cron has it; empty: only when triggered."""
+"""How often the inboxes are looked into, as cron has it; empty: only when triggered. A mapping may have its own."""
+
+PATIENCE = timedelta(hours=23)
+"""How long the file of a source with a schedule of its own is waited for: less than the day to the next."""
 
 RETRIES = {
     "retries": 5,
@@ -28,7 +35,8 @@ RETRIES = {
 def source_dag(mapping: SourceMapping) -> DAG:
     """Return the DAG of a source.
 
-    1. `find` lists the files that wait.
+    1. `find` lists the files that wait. Where the source has a schedule of its own, a file is expected: it is waited
+       for, which takes no worker.
     2. `bring_in`, for each of them, is one connector run; its report is the XCom, its outlet the register.
     3. `put_away` moves the file to `done/` once that report is stored.
 
@@ -41,49 +49,17 @@ def source_dag(mapping: SourceMapping) -> DAG:
     @dag(
         dag_id=f"zhengtong-{source}",
         description=mapping.title,
-        schedule=SCHEDULE,
+        schedule=mapping.schedule or SCHEDULE,
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
         catchup=False,
         max_active_runs=1,
         default_args=RETRIES,
+        deadline=deadline(mapping),
         tags=["zhengtong", mapping.register_name],
         doc_md=f"**{mapping.title}** → `{mapping.register_name}`\n\n{mapping.contact}",
     )
     def build() -> None:
-        @task
-        def find() -> list[str]:
-            return waiting(inbox(Settings(), source))
-
-        @task(
-            outlets=[Asset(f"register://{mapping.register_name}")],
-            pool=getattr(mapping, "pool", None) or "default_pool",
-            max_active_tis_per_dag=1,
-            map_index_template="{{ file }}",
-        )
-        def bring_in(name: str) -> dict[str, Any]:
-            # Here and not above: this file is read every half minute, and only this task needs them.
-            from connectors.pipeline import run
-            from connectors.sources.files import FileSource
-            from foundation import database
-            from foundation.sensitive import Vault, open_keyring
-            from foundation.settings import load_master_key
-
-            get_current_context()["file"] = name
-            settings = Settings()
-            path = inbox(settings, source) / name
-            vault = Vault(
-                open_keyring(settings.keys_folder / "data", load_master_key(settings), datetime.now(UTC))
-            )
-            marked = mark(path)
-            try:
-                with database.running_database(settings) as address:
-                    database.require_current_schema(address)
-                    fresh = load_mapping(source, settings.sources_folder)
-                    report = run(fresh, FileSource(path, fresh), database=address, vault=vault)
-            except SourceError as error:
-                # The file is at fault. Trying again mends nothing; whoever sent it has to send another.
-                raise AirflowFailException(str(error)) from error
-            return {**report.as_json(), "file": name, "mark": marked}
+        find = FindFiles(task_id="find", source=source, patience=PATIENCE if mapping.schedule else None)
 
         @task
         def put_away(report: dict[str, Any]) -> str | None:
@@ -92,12 +68,49 @@ def source_dag(mapping: SourceMapping) -> DAG:
 
         @task_group
         def each_file(name: str) -> None:
-            put_away(bring_in(name))
+            bring_in = BringIn(
+                task_id="bring_in",
+                mapping=mapping,
+                file=name,
+                pool=pool(mapping),
+                max_active_tis_per_dag=1,
+                map_index_template="{{ file }}",
+            )
+            put_away(bring_in.output)
 
-        each_file.expand(name=find())
+        each_file.expand(name=find.output)
 
     return build()
 
 
+def broken_dag(source: str, reason: str) -> DAG:
+    """Return what stands for a source whose mapping is wrong: it fails and says why; the other sources go on."""
+
+    @dag(
+        dag_id=f"zhengtong-{source}",
+        schedule=SCHEDULE,
+        start_date=datetime(2026, 1, 1, tzinfo=UTC),
+        catchup=False,
+        max_active_runs=1,
+        tags=["zhengtong", "wrong-mapping"],
+        doc_md=reason,
+    )
+    def build() -> None:
+        @task
+        def read_mapping() -> None:
+            raise AirflowFailException(reason)
+
+        read_mapping()
+
+    return build()
+
+
+def _dag(source: str) -> DAG:
+    try:
+        return source_dag(load_mapping(source, Settings().sources_folder))
+    except SourceError as error:
+        return broken_dag(source, str(error))
+
+
 for _name in mapping_names(Settings().sources_folder):
-    globals()[_name] = source_dag(load_mapping(_name, Settings().sources_folder))
+    globals()[_name] = _dag(_name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import csv
 import json
 import os
@@ -25,10 +26,9 @@ import httpx
 import jwt
 import orjson
 
-from connectors.mapping import load_mapping
-from connectors.pipeline import Report, run
-from connectors.sources.files import FileSource
+from connectors.pipeline import Report
 from demonstration import city
+from demonstration.bringing_in import Opening, Way, by_pipeline
 from demonstration.parties import System, sign_in
 from demonstration.transcript import Transcript
 from exchange.audit.receipt import answer_digest
@@ -38,8 +38,7 @@ from foundation.errors import DomainError
 from foundation.identity.principals import Role
 from foundation.identity.tables import put_client
 from foundation.language import _, both
-from foundation.sensitive import Vault, open_keyring
-from foundation.settings import Settings, load_master_key
+from foundation.settings import Settings
 from foundation.signing import Algorithm, PublicKey, verify_compact
 
 LICENCES = 300
@@ -74,9 +73,19 @@ class Story:
         people: size of the fictional city.
         data: a real register file for the legal entities, instead of the generated one.
         quiet: tell nothing while it runs.
+        opening: the way that the files come in by.
     """
 
-    def __init__(self, settings: Settings, *, people: int, data: Path | None, port: int, quiet: bool) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        people: int,
+        data: Path | None,
+        port: int,
+        quiet: bool,
+        opening: Opening = by_pipeline,
+    ) -> None:
         home = settings.home.resolve()
         self.settings = settings.model_copy(
             update={"home": home, "development_issuer": settings.people_issuer is None, "listen_port": port}
@@ -85,6 +94,7 @@ class Story:
         self.data = data
         self.transcript = Transcript(None if quiet else click.echo)
         self.folder = home / "demonstration"
+        self.opening = opening
 
     def tell(self, *, stay: bool, report: Callable[[Any], None] | None) -> int:
         """Tell the story; return 0 if every step came out as told.
@@ -99,9 +109,12 @@ class Story:
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         started = time.perf_counter()
-        with database.running_database(self.settings) as address:
+        with contextlib.ExitStack() as open_things:
+            address = open_things.enter_context(database.running_database(self.settings))
             database.migrate(address)
-            reports = self._bring_in(address)
+            files = self._files()
+            way = open_things.enter_context(self.opening(self.settings, address, self.transcript))
+            reports = self._bring_in(way, files)
             cast = self._register(address)
             service = self._serve()
             try:
@@ -126,6 +139,8 @@ class Story:
                     )
                     click.echo(f"{both(outcome)} ({seconds} s)")
                 if stay:
+                    if way.pages is not None:
+                        click.echo(way.pages)
                     click.echo(
                         both(
                             _("The service runs at {address}; stop it with Ctrl-C"),
@@ -141,21 +156,14 @@ class Story:
 
     # 1. Bringing in
 
-    def _bring_in(self, address: str) -> list[Report]:
+    def _bring_in(self, way: Way, files: list[tuple[str, Path, city.Made | None]]) -> list[Report]:
         told = self.transcript
-        files = self._files()
-        vault = Vault(
-            open_keyring(
-                self.settings.keys_folder / "data", load_master_key(self.settings), datetime.now(UTC)
-            )
-        )
         reports = []
         with told.chapter(_("Three sources are brought in through the connector pipeline")):
             for source, path, made in files:
-                mapping = load_mapping(source)
-                report = run(mapping, FileSource(path, mapping), database=address, vault=vault)
-                reports.append(report)
                 told.fact(source, f"{path.name}, {path.stat().st_size:,} bytes")
+                report = way.bring_in(source, path)
+                reports.append(report)
                 self._tell_report(report, made)
         return reports
 

@@ -55,6 +55,10 @@ class Settings(BaseSettings):
     s3_secret_key: SecretStr | None = None
     s3_secure: bool = True
 
+    connections: dict[str, SecretStr] = Field(
+        default={}, description="JSON: name of a connection → URI, for sources that are fetched"
+    )
+
     access_token_seconds: int = Field(default=600, ge=30, le=3600)
     presentation_seconds: int = Field(default=60, ge=5, le=600)
     ledger_origin: str = "zhengtong.example/ledger"

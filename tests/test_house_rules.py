@@ -110,9 +110,10 @@ def errors() -> set[type[DomainError]]:
 
 # Refusals that never reach HTTP: a command tells them on one line.
 COMMAND_LINE_ONLY = {
+    "airflow-broken",
     "correction-refused",
-    "story-broken",
     "file-unreadable",
+    "story-broken",
 }
 
 

@@ -15,12 +15,16 @@ from typing import Any
 
 import click
 import orjson
+import psycopg
 import uvicorn
 from pydantic import ValidationError
 
-from connectors.mapping import load_mapping
-from connectors.pipeline import run
-from connectors.sources.files import FileSource
+from connectors import cursors
+from connectors.mapping import SourceMapping, load_mapping
+from connectors.pipeline import Report, run
+from connectors.sources.opening import named, open_source
+from demonstration.airflow import by_airflow
+from demonstration.bringing_in import by_pipeline
 from demonstration.story import Story
 from foundation import database
 from foundation.identifiers import check
@@ -45,7 +49,7 @@ from foundation.settings import Settings, load_master_key
 from foundation.signing import PublicKey
 from foundation.telemetry import configure_logging
 from license_registry.presenting.offline import verify_file
-from zhengtong import preparing, stewardship
+from zhengtong import linking, preparing, stewardship
 from zhengtong.app import create_app
 from zhengtong.command import JSON_OPTION, Refused, one_line, print_json
 from zhengtong.house import VERIFIER_KEY_FILE, open_keys, open_vault
@@ -129,20 +133,43 @@ def serve(settings: Settings, host: str | None, port: int | None) -> None:
         uvicorn.Server(options).run(sockets=[door])
 
 
-@main.command(help="接入一个数据源的文件 · Bring in a file of a source")
+@main.command(help="接入一个数据源 · Bring in a source: a file, or what its origin has")
 @click.argument("source")
-@click.option("--file", "path", type=click.Path(path_type=Path), required=True)
+@click.option(
+    "--file", "path", type=click.Path(path_type=Path), help="文件 · File; none: fetched from the origin"
+)
 @JSON_OPTION
 @click.pass_obj
 @one_line
-def ingest(settings: Settings, source: str, path: Path, as_json: bool) -> None:
+def ingest(settings: Settings, source: str, path: Path | None, as_json: bool) -> None:
     mapping = load_mapping(source, settings.sources_folder)
+    reports = _bring(settings, mapping, path)
+    if as_json:
+        # Of a folder any number of files may come: a list, also of one.
+        many = path is None and mapping.format != "records"
+        found = [report.as_json() for report in reports]
+        print_json(found if many else found[0])
+        return
+    for report in reports:
+        print_report(report, as_json=False)
+
+
+def _bring(settings: Settings, mapping: SourceMapping, path: Path | None) -> Iterator[Report]:
+    connections = named({name: uri.get_secret_value() for name, uri in settings.connections.items()})
     with database.running_database(settings) as address:
         database.require_current_schema(address)
         vault = open_vault(settings, datetime.now(UTC))
-        origin = FileSource(path, mapping)
-        report = run(mapping, origin, database=address, vault=vault, progress=_progress(path))
-    print_report(report, as_json=as_json)
+        with psycopg.connect(address) as connection:
+            taken = cursors.origins_brought_in(connection, mapping.source)
+        for origin in open_source(mapping, path, connections, datetime.now(UTC), taken):
+            yield run(
+                mapping,
+                origin,
+                database=address,
+                vault=vault,
+                progress=_progress(origin.name),
+                sources_folder=settings.sources_folder,
+            )
 
 
 @main.group(help="标识符 · Identifiers")
@@ -346,16 +373,30 @@ def rotate_data(settings: Settings) -> None:
     "--once", is_flag=True, help="讲完即止 · End after the transcript; exit 0 only if all came out as told"
 )
 @click.option("--port", type=int, default=8800, show_default=True)
+@click.option(
+    "--airflow",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="经 Airflow 接入：其环境的 Python · Bring in through Airflow: the Python of its environment",
+)
 @JSON_OPTION
 @click.pass_obj
 @one_line
-def demo(settings: Settings, people: int, data: Path | None, once: bool, port: int, as_json: bool) -> None:
+def demo(
+    settings: Settings,
+    people: int,
+    data: Path | None,
+    once: bool,
+    port: int,
+    airflow: Path | None,
+    as_json: bool,
+) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    story = Story(settings, people=people, data=data, port=port, quiet=as_json)
+    opening = by_pipeline if airflow is None else by_airflow(airflow)
+    story = Story(settings, people=people, data=data, port=port, quiet=as_json, opening=opening)
     sys.exit(story.tell(stay=not once, report=print_json if as_json else None))
 
 
-def _progress(path: Path) -> Callable[[int], None] | None:
+def _progress(name: str) -> Callable[[int], None] | None:
     if not sys.stderr.isatty():
         return None
     done = 0
@@ -363,10 +404,11 @@ def _progress(path: Path) -> Callable[[int], None] | None:
     def tell(rows: int) -> None:
         nonlocal done
         done += rows
-        click.echo(f"\r{path.name}: {done:,}", nl=False, err=True)
+        click.echo(f"\r{name}: {done:,}", nl=False, err=True)
 
     return tell
 
 
 main.add_command(preparing.source)
+main.add_command(linking.link)
 main.add_command(stewardship.waiting)

@@ -22,6 +22,10 @@ def print_report(report: Report, *, as_json: bool) -> None:
     if as_json:
         print_json(report.as_json())
         return
+    for layout in report.layouts:
+        if layout["detected"]:
+            found = ", ".join(f"{name}={layout[name]}" for name in layout["detected"] if layout.get(name))
+            click.echo(f"{layout['part']:<24} {both(_('detected'))} {found}".lstrip())
     for name, message in _NAMES.items():
         click.echo(f"{both(message):<24} {getattr(report, name):>12,}")
     for reason, count in sorted(report.reasons.items()):

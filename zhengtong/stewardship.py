@@ -128,7 +128,8 @@ def show_waiting(settings: Settings, name: str, reason: str | None, limit: int, 
             "reason": row.reason,
             "shape": quarantine.shape(
                 quarantine.original(vault, row.digest, row.sealed),
-                (row.layout.encoding if row.layout is not None else None) or mapping.encoding,
+                (row.layout.encoding if row.layout is not None else None)
+                or mapping.encoding.replace("detect", "utf-8"),
             ),
         }
         for row in rows

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from connectors.mapping.origins import Origin
 from connectors.sources.raw import SourceError, Wanted
 from exchange.registers.schemas import load_registers
 from foundation.language import _
@@ -102,11 +103,22 @@ class SourceMapping(BaseModel):
     Args:
         lead_rank: 1 leads before 2 where several sources have a value for a field (一数一源); a column may differ.
         snapshot: for files that are complete; without it a subject that a file does not name stays as it is.
-        encoding: of delimited text; GBK and GB2312 are parts of GB18030.
+        format: of the file, or of what is inside a gz or zip; `detect`: as it turns out to be.
+        encoding: of delimited text and dBASE tables; GBK and GB2312 are parts of GB18030. XML declares its own, JSON
+            is UTF-8. `detect`: of the two, that of most lines; for a dBASE table what it states goes first.
+        delimiter: of delimited text; `detect`: the one that makes the header show the columns.
+        members: which members of a zip are read, by patterns as of a shell; each is a part of the run.
+        sheet: the only sheet of a workbook that is read; None: all that have anything in them.
+        records_member: of a JSON object, in which the array of the records stands.
+        record_element: local name of the XML element that is a record; None: the first that has a wanted column.
         empty: texts that mean 'no value'.
         birth_date_of: citizen ID field and date field that must agree.
         senders: client ids of the systems that may send batches of this source themselves (`docs/sending.md`).
         ignore: columns of the source that are not taken; a column named neither here nor there stops a run.
+        department: short name of whoever sends it; the sources of one department share a pool in Airflow.
+        schedule: when a file is expected, as cron has it; Airflow then waits for it from that time on.
+        deadline_minutes: from when a run was queued in Airflow, until it is to be through.
+        origin: where the rows or files are fetched; None: files are handed in.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -115,9 +127,13 @@ class SourceMapping(BaseModel):
     title: str
     contact: str
     register_name: Annotated[str, Field(alias="register")]
-    format: Literal["delimited", "json-array"]
-    encoding: Literal["utf-8", "gb18030"] = "utf-8"
-    delimiter: Annotated[str, Field(pattern=r"^[,;\t|]$")] = ","
+    format: Literal["delimited", "json-array", "json-lines", "workbook", "xml", "dbf", "records", "detect"]
+    encoding: Literal["utf-8", "gb18030", "detect"] = "utf-8"
+    delimiter: Annotated[str, Field(pattern=r"^([,;\t|，]|detect)$")] = ","
+    members: Annotated[list[str], Field(min_length=1)] = ["*"]
+    sheet: str | None = None
+    records_member: str | None = None
+    record_element: str | None = None
     empty: list[str] = [""]
     columns: list[Column]
     ignore: list[str] = []
@@ -127,6 +143,10 @@ class SourceMapping(BaseModel):
     lead_rank: LeadRank = 100
     snapshot: Snapshot | None = None
     senders: list[str] = []
+    department: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,60}$")] | None = None
+    schedule: Annotated[str, Field(pattern=r"^([-0-9A-Za-z*,/#]+ ){4}[-0-9A-Za-z*,/#]+$")] | None = None
+    deadline_minutes: Annotated[int, Field(ge=1)] | None = None
+    origin: Origin | None = None
 
     @property
     def wanted(self) -> Wanted:
@@ -213,6 +233,10 @@ def _faults(mapping: SourceMapping) -> Iterator[str]:
         if (column.amount_field is None) != (column.currency_field is None):
             yield f"columns.{number}: amount_field and currency_field go together"
     columns.update(mapping.ignore)
+    if (mapping.format == "records") != (
+        mapping.origin is not None and mapping.origin.kind in {"sql", "rest"}
+    ):
+        yield "format: records belongs to an origin of kind sql or rest, and to no other"
     for names in (columns, fields):
         yield from (
             f"columns: {name} stands there {count} times" for name, count in names.items() if count > 1

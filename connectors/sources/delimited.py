@@ -19,13 +19,10 @@ LONGEST_ROW = 1 << 20
 def read_delimited(
     path: Path, *, encoding: str, delimiter: str, wanted: Wanted, batch_rows: int
 ) -> Iterator[RawBatch]:
-    """Yield batches of rows whose columns are in the order of `wanted`, whatever their order in the file.
-
-    The bytes are cut into rows before they are decoded, so that one row that cannot be decoded costs only itself.
-    That is safe in UTF-8 and GB18030: no byte of a longer character is a line break or a quote there.
+    """Yield batches of the rows of a file; see `delimited_batches`.
 
     Raises:
-        SourceError: the file cannot be opened, is empty, its header differs, or a row never ends.
+        SourceError: further, the file cannot be opened.
     """
     try:
         file = path.open("rb")
@@ -34,27 +31,54 @@ def read_delimited(
             _("{file} cannot be opened: {reason}"), file=path.name, reason=error.strerror
         ) from error
     with file:
-        rows = _physical_rows(file, path.name, encoding, delimiter.encode())
-        first = next(rows, None)
-        if first is None:
-            raise SourceError(_("{file} is empty"), file=path.name)
-        found = _header(first.removeprefix(b"\xef\xbb\xbf"), path.name, encoding, delimiter)
-        order = wanted.order(found, path.name)
-        layout = Layout("delimited", encoding, delimiter, tuple(found))
-        number = 0
-        while batch := list(islice(rows, batch_rows)):
-            yield _batch(batch, number, layout, order)
-            number += len(batch)
+        yield from delimited_batches(
+            file, path.name, encoding=encoding, delimiter=delimiter, wanted=wanted, batch_rows=batch_rows
+        )
 
 
-def _physical_rows(file: BinaryIO, name: str, encoding: str, delimiter: bytes) -> Iterator[bytes]:
+def delimited_batches(
+    file: BinaryIO,
+    name: str,
+    *,
+    encoding: str,
+    delimiter: str,
+    wanted: Wanted,
+    batch_rows: int,
+    part: str = "",
+    detected: tuple[str, ...] = (),
+) -> Iterator[RawBatch]:
+    """Yield batches of rows whose columns are in the order of `wanted`, whatever their order in the file.
+
+    The bytes are cut into rows before they are decoded, so that one row that cannot be decoded costs only itself.
+    That is safe in UTF-8 and GB18030: no byte of a longer character is a line break or a quote there.
+
+    Args:
+        detected: what of the layout was detected, not stated.
+
+    Raises:
+        SourceError: the file is empty, its header differs, or a row never ends.
+    """
+    rows = _physical_rows(file, name, encoding, delimiter)
+    first = next(rows, None)
+    if first is None:
+        raise SourceError(_("{file} is empty"), file=name)
+    found = read_header(first, name, encoding, delimiter)
+    order = wanted.order(found, name)
+    layout = Layout("delimited", encoding, delimiter, tuple(found), detected)
+    number = 0
+    while batch := list(islice(rows, batch_rows)):
+        yield _batch(batch, number, layout, order, part)
+        number += len(batch)
+
+
+def _physical_rows(file: BinaryIO, name: str, encoding: str, delimiter: str) -> Iterator[bytes]:
     """Yield rows without their line end; a row goes on while a quote is open. Blank lines are no rows."""
     held: list[bytes] = []
     size = 0
-    opening = delimiter + b'"'
-    is_whole = _whole(delimiter).fullmatch
-    # The second byte of a GB18030 character can look like this one delimiter.
-    ambiguous = delimiter == b"|" and encoding != "utf-8"
+    opening = delimiter.encode() + b'"'
+    is_whole = _whole(delimiter.encode()).fullmatch
+    # The second byte of a GB18030 character can look like the one delimiter, and the other is made of two.
+    ambiguous = delimiter in "|，" and encoding != "utf-8"
     for line in iter(lambda: file.readline(LONGEST_ROW), b""):
         size += len(line)
         if (not line.endswith(b"\n") and len(line) >= LONGEST_ROW) or size > LONGEST_ROW:
@@ -102,9 +126,14 @@ def _leaves_open(line: bytes, opening: bytes, is_open: bool) -> bool:
             return False
 
 
-def _header(first: bytes, name: str, encoding: str, delimiter: str) -> list[str]:
+def read_header(first: bytes, name: str, encoding: str, delimiter: str) -> list[str]:
+    """Return the names in the first row of a file.
+
+    Raises:
+        SourceError: it cannot be read so.
+    """
     try:
-        text = first.decode(encoding).removeprefix("\ufeff")
+        text = first.removeprefix(b"\xef\xbb\xbf").decode(encoding).removeprefix("\ufeff")
         return [cell.strip() for cell in next(csv.reader([text], delimiter=delimiter))]
     except (UnicodeDecodeError, csv.Error, StopIteration) as error:
         raise SourceError(
@@ -112,7 +141,7 @@ def _header(first: bytes, name: str, encoding: str, delimiter: str) -> list[str]
         ) from error
 
 
-def _batch(rows: list[bytes], before: int, layout: Layout, order: list[int]) -> RawBatch:
+def _batch(rows: list[bytes], before: int, layout: Layout, order: list[int], part: str) -> RawBatch:
     assert layout.encoding is not None and layout.delimiter is not None
     encoding, delimiter, width = layout.encoding, layout.delimiter, len(layout.columns)
     bad: list[BadRow] = []
@@ -124,7 +153,7 @@ def _batch(rows: list[bytes], before: int, layout: Layout, order: list[int]) -> 
     if len(texts) == len(rows) and not any(cells is None or len(cells) != width for cells in everything):
         # The usual batch: nothing to set aside.
         turned = list(zip(*everything, strict=True))
-        return RawBatch(numbers, [turned[i] for i in order], rows, bad, before + len(rows), layout=layout)
+        return RawBatch(numbers, [turned[i] for i in order], rows, bad, before + len(rows), part, layout)
     # One element is one row, so that the reader's rows and ours stay in step even where a quote hides a break.
     for number, cells in zip(numbers, everything, strict=True):
         original = rows[number - before - 1]
@@ -137,7 +166,7 @@ def _batch(rows: list[bytes], before: int, layout: Layout, order: list[int]) -> 
             raw.append(original)
             good.append(cells)
     turned = list(zip(*good, strict=True)) if good else [()] * width
-    return RawBatch(origins, [turned[i] for i in order], raw, bad, before + len(rows), layout=layout)
+    return RawBatch(origins, [turned[i] for i in order], raw, bad, before + len(rows), part, layout)
 
 
 def _decode(rows: list[bytes], before: int, encoding: str, bad: list[BadRow]) -> tuple[list[str], list[int]]:

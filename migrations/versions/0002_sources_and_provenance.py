@@ -34,8 +34,25 @@ ALTER TABLE exchange.finding DROP CONSTRAINT finding_pkey;
 ALTER TABLE exchange.finding ADD PRIMARY KEY (run_id, origin_part, origin_row, field, code);
 """
 
+LINKS = """
+CREATE TABLE exchange.link (
+    register text NOT NULL,
+    subject bytea NOT NULL,
+    other bytea NOT NULL,
+    kind text NOT NULL,
+    score double precision NOT NULL,
+    evidence jsonb NOT NULL,
+    found_at timestamptz NOT NULL,
+    decision text,
+    decided_by text,
+    decided_at timestamptz,
+    PRIMARY KEY (register, subject, other)
+);
+"""
+
 
 def upgrade() -> None:
     for name in ("person", "legal_entity", "credential"):
         op.execute(REGISTER.format(name=name))
     op.execute(RUNS)
+    op.execute(LINKS)

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from connectors import pipeline
 from connectors.gates import GateClosed
 from connectors.mapping import load_mapping, parse_mapping
 from connectors.pipeline import Report, run
@@ -317,3 +318,22 @@ def test_what_happened_in_between_makes_the_same_content_worth_reading(city: Cit
     report = city.bring("police", *rows)
     assert report.same_as is None
     assert report.changed == (1 if between == "other content" else 0)
+
+
+@pytest.mark.parametrize("gates", ["", "gates: {rows_at_least: 1}"])
+def test_a_batch_that_fails_says_why_and_leaves_nothing_of_a_run_with_gates(
+    city: City, gates: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    city.source("police", 1, 9, gates)
+
+    def failing(*_arguments: object) -> None:
+        raise RuntimeError("the third batch fails")
+
+    done = iter([pipeline.merge, pipeline.merge, failing])
+    monkeypatch.setattr(pipeline, "merge", lambda *arguments: next(done)(*arguments))
+    with pytest.raises(RuntimeError, match="the third batch fails"):
+        city.bring("police", *everybody(*range(1, 6)), batch_rows=1)
+    assert city.sql("SELECT count(*) FROM exchange.person") == [(0 if gates else 2,)]
+    assert city.sql("SELECT finished_at FROM exchange.ingest_run") == [(None,)]
+    monkeypatch.undo()
+    assert city.bring("police", *everybody(*range(1, 6))).inserted == (5 if gates else 3)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,11 @@ PYTHON = ROOT / ".venv-airflow" / "bin" / "python"
 
 @dataclass(frozen=True, slots=True)
 class Airflow:
-    """A migrated Airflow: `python(...)` runs a program in it."""
+    """A migrated Airflow: `python(...)` runs a program in it, with `more` in its environment."""
 
     home: Path
     metadata: str
+    more: Mapping[str, str] = field(default_factory=dict)
 
     def environment(self, **more: str) -> dict[str, str]:
         """Return the environment of its programs."""
@@ -38,6 +39,7 @@ class Airflow:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,
             "PYTHONPATH": str(ROOT),
+            **self.more,
             **more,
         }
 

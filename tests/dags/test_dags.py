@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from demonstration.city import CityPlan, write_credentials, write_legal_entities
 from exchange.registers.schemas import load_registers, place
 from foundation.settings import Settings
 from tests.conftest import fresh_database
-from tests.dags.conftest import ROOT, Airflow
+from tests.dags.conftest import Airflow
 from zhengtong.house import open_vault
 
 pytestmark = pytest.mark.thorough
@@ -35,9 +36,7 @@ WRITERS: dict[str, Callable[[CityPlan, Path], Any]] = {
     "credentials": write_credentials,
 }
 RUN = str(Path(__file__).with_name("run_dag.py"))
-DAG_FILES = sorted(
-    path.stem for path in (ROOT / "dags").glob("*.py") if path.stem not in {"__init__", "inbox"}
-)
+DAG_FILES = ["after_registers", "sources"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ class Land:
             run,
             task,
         )
-        return [json.loads(value) if isinstance(value, str) else value for (value,) in found]
+        return [value for (value,) in found]
 
     def ingest(self, source: str, path: Path) -> None:
         command = [sys.executable, "-m", "zhengtong", "ingest", source, "--file", str(path)]
@@ -149,8 +148,16 @@ def test_all_dag_files_are_imported_without_errors(airflow: Airflow) -> None:
         outlets, catchup, runs, retries = found["dags"][f"zhengtong-{source}"]
         assert outlets == [f"register://{load_mapping(source).register_name}"]
         assert (catchup, runs, retries) == (False, 1, 5)
-    # The scheduler gives up at 30 s; what reads a file of 1 s ordinarily is far from it on the busiest machine.
-    assert max(found["files"].values()) < 10
+
+
+@pytest.mark.parametrize("module", DAG_FILES)
+def test_reading_a_dag_file_takes_less_than_a_second_of_the_processor(airflow: Airflow, module: str) -> None:
+    """Of this process, not of the clock: a busy machine does not count. Airflow itself is there already."""
+    code = (
+        "import time, airflow.sdk; from airflow.dag_processing.dagbag import DagBag; airflow.sdk.DAG;"
+        f"began = time.process_time(); import dags.{module}; print(time.process_time() - began)"
+    )
+    assert float(airflow.python("-c", code).splitlines()[-1]) < 1
 
 
 @pytest.mark.parametrize("module", DAG_FILES)
@@ -210,34 +217,155 @@ def test_of_several_files_each_is_brought_in_and_the_spoilt_one_stays(land: Land
     ]
 
 
-SLEEP = """
-CREATE FUNCTION sleep() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN IF NEW.position > 10000 THEN PERFORM pg_sleep(600); END IF; RETURN NEW; END $$;
-CREATE TRIGGER sleep BEFORE INSERT OR UPDATE ON exchange.ingest_cursor FOR EACH ROW EXECUTE FUNCTION sleep()
-"""
-SLEEPING = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+POINTS = [
+    ("found", 1),
+    ("staged", 2),
+    ("quarantined", 1),
+    ("merging", 5),
+    ("cursor moved", 7),
+    ("committed", 1),
+    ("reported", 1),
+    ("put away", 1),
+]
 
 
-def test_killed_in_the_middle_and_run_again_it_leads_to_the_same_registers(
+@pytest.mark.timeout(900)  # ten runs of Airflow
+def test_killed_at_every_stage_and_run_again_it_leads_to_the_same_registers(
     land: Land, by_command: Land
 ) -> None:
-    path = land.put("population", "1.csv", CityPlan(people=12_000))
+    """The run is killed again and again, each time at another stage; then it is left to end."""
+    path = land.put("population", "1.csv", CityPlan(people=600))
     by_command.ingest("population", path)
-    land.sql(SLEEP)
-    program = land.airflow.start(RUN, "dags.sources", "zhengtong-population", **land.settings())
-    deadline = time.monotonic() + 100
-    while not (sleeping := land.sql(SLEEPING)):
-        assert program.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    os.killpg(program.pid, signal.SIGKILL)
-    program.communicate()
-    land.sql("SELECT pg_terminate_backend(%s, 5000)", sleeping[0][0])
-    land.sql("DROP TRIGGER sleep ON exchange.ingest_cursor")
-    assert path.exists(), "nothing is moved half done"
-    assert land.sql("SELECT position FROM exchange.ingest_cursor") == [(10_000,)]
+    for point, number in POINTS:
+        program = land.airflow.start(
+            str(Path(__file__).with_name("dying_dag.py")),
+            point,
+            str(number),
+            "dags.sources",
+            "zhengtong-population",
+            **land.settings(),
+        )
+        said, _ = program.communicate(timeout=100)
+        assert program.returncode == -signal.SIGKILL, (point, said[-2000:])
+        assert path.exists() == (point != "put away"), "nothing is moved half done"
+        runs = land.sql("SELECT count(*) FROM exchange.ingest_run WHERE finished_at IS NOT NULL")
+        assert runs == [({"reported": 1, "put away": 2}.get(point, 0),)], point
+    assert land.results(land.test("population"), "each_file.bring_in") == [], "nothing waits any more"
+    assert [p.name for p in (land.inbox / "population" / "done").rglob("*.csv")] == ["1.csv"]
+    found = land.registers()
+    assert len(found["person"]) > 500 and found["quarantine"]
+    assert found == by_command.registers()
 
-    run = land.test("population")
-    (report,) = land.results(run, "each_file.bring_in")
-    assert report["inserted"] > 0 and report["unchanged"] > 8000
-    assert not path.exists()
-    assert land.registers() == by_command.registers()
+
+def test_a_closed_gate_is_final_and_leaves_the_file_where_it_is(land: Land) -> None:
+    path = land.put("population", "1.csv", CityPlan(people=300))
+    lines = path.read_bytes().split(b"\r\n")
+    path.write_bytes(b"\r\n".join([lines[0], *(b"x" + line for line in lines[1:-1]), b""]))
+    with pytest.raises(AssertionError, match="gate-closed"):
+        land.test("population")
+    assert path.exists()
+    ((tries, state),) = land.airflow.sql(
+        "SELECT t.try_number, t.state FROM task_instance t JOIN dag_run r USING (dag_id, run_id)"
+        " WHERE t.task_id = 'each_file.bring_in' ORDER BY r.id DESC LIMIT 1"
+    )
+    assert state == "failed", "not up for another try"
+    assert tries <= 1
+    assert land.registers()["person"] == []
+
+
+def test_lineage_tells_which_column_went_into_which_field(land: Land, tmp_path: Path) -> None:
+    land.put("population", "1.csv", CityPlan(people=50))
+    told = tmp_path / "lineage.jsonl"
+    transport = json.dumps({"type": "file", "log_file_path": str(told), "append": True})
+    listening = Land(
+        replace(land.airflow, more={"AIRFLOW__OPENLINEAGE__TRANSPORT": transport}),
+        land.address,
+        land.home,
+        land.inbox,
+    )
+    run = listening.test("population")
+    (report,) = listening.results(run, "each_file.bring_in")
+    events = [json.loads(line) for line in told.read_text(encoding="utf-8").splitlines()]
+    (event,) = [
+        event
+        for event in events
+        if event["eventType"] == "COMPLETE"
+        and event["job"]["name"] == "zhengtong-population.each_file.bring_in"
+    ]
+    (source,), (register,) = event["inputs"], event["outputs"]
+    assert (source["name"], register["name"]) == ("source/population", "register/persons")
+    fields = register["facets"]["columnLineage"]["fields"]
+    mapping = load_mapping("population")
+    assert {(name, f["field"]) for name, found in fields.items() for f in found["inputFields"]} == {
+        (column.field, column.column) for column in mapping.columns
+    }
+    masked = {name for name, f in fields.items() if f["inputFields"][0]["transformations"][0]["masking"]}
+    assert masked == {c.field for c in mapping.columns} & load_registers()["persons"].sensitive
+    assert register["outputFacets"]["outputStatistics"]["rowCount"] == report["inserted"]
+    assert not re.search(r"\b9901\d{13}[0-9X]", told.read_text(encoding="utf-8")), "no row leaves by lineage"
+
+
+def test_a_source_of_ones_own_has_its_pool_its_schedule_and_its_deadline(land: Land) -> None:
+    """And one whose mapping is wrong stands there too, without taking the others along."""
+    text = (resources.files("connectors.mapping") / "files" / "population.yaml").read_text(encoding="utf-8")
+    own = text.replace("source: population", "source: own")
+    folder = land.home / "sources"
+    folder.mkdir(parents=True)
+    (folder / "own.yaml").write_text(
+        f"{own}department: police\nschedule: 0 6 * * *\ndeadline_minutes: 90\n", encoding="utf-8"
+    )
+    (folder / "spoilt.yaml").write_text("source: spoilt\n", encoding="utf-8")
+    code = (
+        "import json; from dags import sources as s; own, spoilt, other = s.own, s.spoilt, s.population;"
+        "b = own.get_task('each_file.bring_in'); d = own.deadline[0];"
+        "print(json.dumps([b.pool, own.schedule, d.interval.total_seconds(), d.callback.path,"
+        "own.get_task('find').patience is not None, other.get_task('find').patience, other.deadline,"
+        "sorted(spoilt.tags), sorted(t.task_id for t in spoilt.tasks)]))"
+    )
+    pool, schedule, seconds, path, waits, patience, deadline, tags, tasks = json.loads(
+        land.airflow.python("-c", code, **land.settings()).splitlines()[-1]
+    )
+    assert (pool, schedule, seconds) == ("zhengtong-police", "0 6 * * *", 5400)
+    assert (path, waits, patience) == ("dags.deadlines.missed", True, None)
+    assert not deadline
+    assert (tags, tasks) == (["wrong-mapping", "zhengtong"], ["read_mapping"])
+    with pytest.raises(AssertionError, match="the mapping of spoilt is wrong"):
+        land.airflow.python(RUN, "dags.sources", "zhengtong-spoilt", **land.settings())
+    (folder / "spoilt.yaml").unlink()
+    pools = land.home / "pools.json"
+    pools.write_text(land.airflow.python("-m", "dags.pools", **land.settings()).splitlines()[-1])
+    land.airflow.python("-m", "airflow", "pools", "import", str(pools))
+    assert land.airflow.sql("SELECT slots FROM slot_pool WHERE pool = 'zhengtong-police'") == [(2,)]
+
+
+def test_a_connection_of_airflow_gives_its_address(airflow: Airflow) -> None:
+    code = "from dags.connections import connection_uri; print(connection_uri('hall'))"
+    uri = "postgres://reader:s%40cret@db.example:5432/hall"
+    assert airflow.python("-c", code, AIRFLOW_CONN_HALL=uri).splitlines()[-1] == uri
+    with pytest.raises(AssertionError, match="isn't defined"):
+        airflow.python("-c", code)
+
+
+WAIT = """
+import asyncio, pathlib, sys
+from dags.arrival import FileComes
+folder = pathlib.Path(sys.argv[1])
+
+async def main():
+    path, arguments = FileComes(str(folder), 0.05).serialize()
+    trigger = FileComes(**arguments)
+    events = trigger.run()
+    first = asyncio.ensure_future(anext(events))
+    (folder / "a.csv.part").write_text("half")
+    await asyncio.sleep(0.5)
+    assert not first.done(), "a file that is still being sent does not wait"
+    (folder / "a.csv.part").rename(folder / "a.csv")
+    assert (await asyncio.wait_for(first, 10)).payload is True
+    print(path)
+
+asyncio.run(main())
+"""
+
+
+def test_the_trigger_fires_once_a_whole_file_waits(airflow: Airflow, tmp_path: Path) -> None:
+    assert airflow.python("-c", WAIT, str(tmp_path)).splitlines()[-1] == "dags.arrival.FileComes"

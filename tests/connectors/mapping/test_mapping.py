@@ -40,12 +40,12 @@ def test_every_shipped_mapping_fits_its_register(name: str) -> None:
 
 
 def test_the_shipped_mappings_are_those_expected() -> None:
-    assert mapping_names() == ["credentials", "legal-entities", "population"]
+    assert mapping_names() == ["company-registrations", "credentials", "legal-entities", "population"]
 
 
 def test_an_unknown_source_names_the_known_ones() -> None:
     with pytest.raises(
-        SourceError, match="no source popullation; known are credentials, legal-entities, pop"
+        SourceError, match="no source popullation; known are company-registrations, credentials"
     ):
         load_mapping("popullation")
 
@@ -88,8 +88,12 @@ WRONG: dict[str, tuple[str, str, str]] = {
         "field: issuer_code, kind: uscc, old_number_field: former",
         r"columns\.6: credentials has no field former",
     ),
-    "unknown format": ("json-array", "xml", "format: Input should be 'delimited' or 'json-array'"),
-    "unsafe encoding": ("json-array", "delimited\nencoding: utf-16", "encoding: Input should be 'utf-8' or"),
+    "unknown format": ("json-array", "parquet", "format: Input should be 'delimited', 'json-array'"),
+    "unsafe encoding": (
+        "json-array",
+        "delimited\nencoding: utf-16",
+        "encoding: Input should be 'utf-8', 'gb18030'",
+    ),
     "long delimiter": ("json-array", "delimited\ndelimiter: '||'", "delimiter: String should match"),
     "compared register": ("register: persons", "register: people", r"compare\.0: unknown register people"),
     "compared key": ("key: representative_id", "key: holder", r"compare\.0: no column for holder"),

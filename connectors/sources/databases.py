@@ -1,0 +1,368 @@
+"""A table or view of a department's database, read by key ranges in order, whole or only what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    URL,
+    ColumnClause,
+    ColumnElement,
+    Connection,
+    Engine,
+    NullPool,
+    and_,
+    column,
+    create_engine,
+    func,
+    inspect,
+    make_url,
+    or_,
+    select,
+    table,
+)
+from sqlalchemy.exc import NoSuchTableError, SQLAlchemyError
+
+from connectors.mapping import SourceMapping
+from connectors.mapping.origins import Connections, SequenceCursor, SqlOrigin, TimestampCursor
+from connectors.sources.raw import RawBatch, SourceError, Wanted
+from connectors.sources.records import Record, Twice, batched, record
+from foundation.civil import CHINA
+from foundation.language import _
+
+Key = int | str
+"""What a range of keys may begin and end with: it travels between machines as JSON."""
+
+CONNECT_SECONDS = 15
+
+_DRIVERS = {
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """How far this source reads, fixed when it is first read: what comes later belongs to the next run.
+
+    Args:
+        highest: of the cursor's column, or of the key where there is no cursor; None: there was no row.
+    """
+
+    highest: Any
+
+
+class DatabaseSource:
+    """A table or view.
+
+    Pages by `WHERE key > last ORDER BY key`, never by OFFSET: each costs the same, and rows that come or go meanwhile
+    shift no others. A page is the most that is held in memory.
+    """
+
+    def __init__(
+        self,
+        mapping: SourceMapping,
+        origin: SqlOrigin,
+        connections: Connections,
+        now: datetime,
+        key_range: tuple[Key, Key | None] | None = None,
+    ) -> None:
+        """Open nothing yet.
+
+        Args:
+            now: no cursor moves beyond this moment, whatever a clock over there says.
+            key_range: the first key and the first that is no longer read; None there: to the end.
+        """
+        self._mapping = mapping
+        self._origin = origin
+        self._connections = connections
+        self._now = now
+        self._key_range = key_range
+        self._bound: _Bound | None = None
+        self._twice = Twice() if mapping.gates is not None else None
+        schema, _dot, name = origin.table.rpartition(".")
+        self._schema, self._table = schema or None, name
+
+    @property
+    def name(self) -> str:
+        """Return the names of connection and table."""
+        return f"{self._origin.connection}:{self._origin.table}"
+
+    def digest(self) -> str:
+        """Return the empty string: a table is not the same twice."""
+        return ""
+
+    def batches(self, batch_rows: int, after: str | None = None) -> Iterator[RawBatch]:
+        """Yield the rows, in the order of the key, or of the cursor's column and the key.
+
+        With a cursor, reading begins behind `after` (a timestamp: `overlap_seconds` before it). The cursor never goes
+        back, and never beyond `now`. A source with gates keeps what it read first for the second reading.
+
+        Raises:
+            HeaderDiffers: the table has not the columns of the mapping.
+            SourceError: no connection, no table, it broke off, the key is not one. Running again is safe.
+        """
+        if self._origin.cursor is None:
+            after = None
+        rows = self._rows(batch_rows, after)
+        if self._twice is not None:
+            rows = self._twice.rows(rows, after)
+        columns = [column.column for column in self._mapping.columns]
+        return batched(rows, batch_rows, columns, self._origin.table)
+
+    def key_ranges(self, count: int) -> list[tuple[Key, Key | None]]:
+        """Cut the table into at most `count` ranges of about as many rows, to be read apart from each other.
+
+        Raises:
+            SourceError: as `batches`; also if keys are neither numbers nor text, or the source has a cursor: parts
+                read apart have no common place to go on from.
+        """
+        if self._origin.cursor is not None:
+            raise SourceError(_("{source} has a cursor and is read in one piece"), source=self.name)
+        key = _column(self._origin.key)
+        tiles = (
+            select(key, func.ntile(count).over(order_by=key).label("tile")).select_from(self._from).subquery()
+        )
+        lowest = select(func.min(tiles.c[self._origin.key])).group_by(tiles.c.tile).order_by(tiles.c.tile)
+        with self._reading() as connection:
+            found = [self._portable(low) for low in connection.execute(lowest).scalars()]
+        return [(low, high) for low, high in zip_longest(found, found[1:])]
+
+    def _portable(self, key: Any) -> Key:
+        if isinstance(key, Decimal) and key == key.to_integral_value():
+            return int(key)
+        if isinstance(key, int | str):
+            return key
+        raise SourceError(
+            _("{column} of {source} is no key: neither whole numbers nor text"),
+            column=self._origin.key,
+            source=self.name,
+        )
+
+    @property
+    def _from(self) -> Any:
+        return table(self._table, schema=self._schema)
+
+    def _reading(self) -> _Reading:
+        return _Reading(self.name, self._connections(self._origin.connection))
+
+    def _rows(self, batch_rows: int, after: str | None) -> Iterator[Record]:
+        with self._reading() as connection:
+            names = self._names(connection)
+            if self._bound is None:
+                self._bound = self._fix(connection)
+            if self._bound.highest is None:
+                return
+            key, cursor = _column(self._origin.key), self._origin.cursor
+            order = [key] if cursor is None else [_column(cursor.column), key]
+            steering = [f"steering_{number}" for number in range(len(order))]
+            statement = (
+                select(
+                    *(_column(name) for name in names),
+                    *(c.label(label) for c, label in zip(order, steering, strict=True)),
+                )
+                .select_from(self._from)
+                .where(order[0] <= self._bound.highest)
+                .order_by(*order)
+            )
+            if self._key_range is not None:
+                low, high = self._key_range
+                statement = statement.where(key >= low)
+                statement = statement if high is None else statement.where(key < high)
+            marks = _marks(cursor, after, self._now, self.name)
+            if marks.begin is not None:
+                statement = statement.where(
+                    order[0] > marks.begin
+                    if isinstance(cursor, SequenceCursor)
+                    else order[0] >= _as_stored(marks.begin, self._bound.highest)
+                )
+            last: Sequence[Any] | None = None
+            while True:
+                page = statement if last is None else statement.where(_behind(order, last))
+                # One row more than is taken tells whether the key has two alike where the page ends.
+                rows = connection.execute(page.limit(batch_rows + 1)).fetchall()
+                for number, row in enumerate(rows[:batch_rows]):
+                    here = tuple(row)[len(names) :]
+                    following = tuple(rows[number + 1])[len(names) :] if number + 1 < len(rows) else None
+                    if following == here:
+                        raise SourceError(
+                            _("{column} of {source} is no key: a value stands there twice"),
+                            column=self._origin.key,
+                            source=self.name,
+                        )
+                    yield record(names, row[: len(names)], marks.behind(here[0], following))
+                if len(rows) <= batch_rows:
+                    return
+                last = tuple(rows[batch_rows - 1])[len(names) :]
+
+    def _names(self, connection: Connection) -> list[str]:
+        """Return the names that the mapping's columns have here."""
+        try:
+            found = [c["name"] for c in inspect(connection).get_columns(self._table, self._schema)]
+        except NoSuchTableError as error:
+            raise SourceError(_("there is no table {source}"), source=self.name) from error
+        wanted = self._mapping.wanted
+        steering = self._origin.steering
+        missing = sorted(steering - set(found))
+        if missing:
+            # Said by the same error as any other missing column.
+            wanted = Wanted((*wanted.names, *((name,) for name in missing)), wanted.ignored)
+        order = Wanted(wanted.names, wanted.ignored | steering).order(found, self.name)
+        return [found[place] for place in order]
+
+    def _fix(self, connection: Connection) -> _Bound:
+        cursor = self._origin.cursor
+        for name in sorted(self._origin.steering):
+            lacking = select(_column(name)).select_from(self._from).where(_column(name).is_(None)).limit(1)
+            if connection.execute(lacking).first() is not None:
+                raise SourceError(
+                    _("{column} of {source} is empty in some rows, and none may be left out"),
+                    column=name,
+                    source=self.name,
+                )
+        leading = _column(self._origin.key if cursor is None else cursor.column)
+        return _Bound(connection.execute(select(func.max(leading)).select_from(self._from)).scalar())
+
+
+def _column(name: str) -> ColumnClause[Any]:
+    """Return a column without a type: values are taken as the driver gives them."""
+    return column(name)
+
+
+def _behind(order: Sequence[ColumnClause[Any]], last: Sequence[Any]) -> ColumnElement[bool]:
+    """Return what holds for the rows behind the last one. Spelled out: not every database compares tuples."""
+    first: ColumnElement[bool] = order[0] > last[0]
+    if len(order) == 1:
+        return first
+    return or_(first, and_(order[0] == last[0], order[1] > last[1]))
+
+
+@dataclass(slots=True)
+class _Marks:
+    """Says for each row where a run that ends there goes on."""
+
+    begin: Any
+    reached: str | None
+    cursor: TimestampCursor | SequenceCursor | None
+    now: datetime
+
+    def behind(self, value: Any, following: Sequence[Any] | None) -> str | None:
+        """Return the cursor behind a row: it moves once no further row has the same value."""
+        if self.cursor is None:
+            return None
+        if following is not None and following[0] == value:
+            return self.reached
+        if isinstance(self.cursor, SequenceCursor):
+            self.reached = str(int(value))
+        else:
+            reached = min(_moment(value), self.now.astimezone(UTC))
+            before = None if self.reached is None else datetime.fromisoformat(self.reached)
+            self.reached = (reached if before is None else max(reached, before)).isoformat(
+                timespec="microseconds"
+            )
+        return self.reached
+
+
+def _marks(
+    cursor: TimestampCursor | SequenceCursor | None, after: str | None, now: datetime, source: str
+) -> _Marks:
+    if cursor is None or after is None:
+        return _Marks(None, None, cursor, now)
+    try:
+        if isinstance(cursor, SequenceCursor):
+            return _Marks(int(after), after, cursor, now)
+        begin = datetime.fromisoformat(after).astimezone(UTC) - timedelta(seconds=cursor.overlap_seconds)
+    except ValueError as error:
+        raise SourceError(
+            _("{source} cannot go on from its cursor: it is of another kind"), source=source
+        ) from error
+    return _Marks(begin, after, cursor, now)
+
+
+def _moment(value: Any) -> datetime:
+    """Return the moment that a database's value means; without a zone it is China's time."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    elif not isinstance(value, datetime) and isinstance(value, date):
+        value = datetime.combine(value, time())
+    if not isinstance(value, datetime):
+        raise ValueError("the column holds no timestamps")
+    return (value if value.tzinfo is not None else value.replace(tzinfo=CHINA)).astimezone(UTC)
+
+
+def _as_stored(begin: datetime, like: Any) -> Any:
+    """Return where to begin, in the type and zone, or spelling, that the column has."""
+    if isinstance(like, datetime):
+        return begin if like.tzinfo is not None else begin.astimezone(CHINA).replace(tzinfo=None)
+    local = begin.astimezone(CHINA).replace(tzinfo=None)
+    if isinstance(like, str):
+        # Whole seconds: as text they stand before all their fractions.
+        return local.isoformat("T" if "T" in like else " ", "seconds")
+    return local.date()
+
+
+class _Reading:
+    """A connection that tells of everything that goes wrong as SourceError, without a word of the rows or the URI."""
+
+    def __init__(self, source: str, uri: str) -> None:
+        self._source = source
+        self._uri = uri
+        self._engine: Engine | None = None
+        self._connection: Connection | None = None
+
+    def __enter__(self) -> Connection:
+        try:
+            self._engine = create_engine(_url(self._uri, self._source), poolclass=NullPool)
+            self._connection = self._engine.connect()
+        except (SQLAlchemyError, ImportError, ValueError, TypeError) as error:
+            raise SourceError(
+                _("{source} cannot be reached: {reason}"), source=self._source, reason=_kind(error)
+            ) from error
+        return self._connection
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        assert self._connection is not None and self._engine is not None
+        try:
+            self._connection.close()
+        except SQLAlchemyError as closing:
+            if error is None:
+                raise self._broken(closing) from closing
+        finally:
+            self._engine.dispose()
+        if isinstance(error, SQLAlchemyError | ValueError):
+            raise self._broken(error) from error
+
+    def _broken(self, error: Exception) -> SourceError:
+        return SourceError(
+            _("{source} cannot be read further: {reason}; running again is safe"),
+            source=self._source,
+            reason=_kind(error),
+        )
+
+
+def _kind(error: Exception) -> str:
+    """Return the kind of an error; its text may hold values or the password."""
+    cause = getattr(error, "orig", None) or error
+    state = getattr(cause, "sqlstate", None)
+    return type(cause).__name__ + (f" {state}" if state else "")
+
+
+def _url(uri: str, source: str) -> URL:
+    url = make_url(uri)
+    url = url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
+    if url.get_backend_name() == "sqlite":
+        # SQLite would make a file that is not there, and call it an empty database.
+        if url.database is None or not Path(url.database).is_file():
+            raise SourceError(_("{source} cannot be reached: {reason}"), source=source, reason="no such file")
+        return url.set(database=f"file:{url.database}", query={"mode": "ro", "uri": "true"})
+    if url.get_driver_name() in {"psycopg", "pymysql"} and "connect_timeout" not in url.query:
+        return url.update_query_dict({"connect_timeout": str(CONNECT_SECONDS)})
+    return url

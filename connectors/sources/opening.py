@@ -1,0 +1,67 @@
+"""Which sources there are to read: the file that was handed in, or what the mapping's origin has."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from connectors.mapping import SourceMapping
+from connectors.mapping.origins import Connections, RestOrigin, S3Origin, SftpOrigin, SqlOrigin
+from connectors.sources.databases import DatabaseSource
+from connectors.sources.fetched import FetchedFile, settled
+from connectors.sources.files import FileSource
+from connectors.sources.raw import Source, SourceError
+from connectors.sources.rest import RestSource
+from connectors.sources.s3 import S3Prefix
+from connectors.sources.sftp import SftpFolder
+from foundation.language import _
+
+
+def open_source(
+    mapping: SourceMapping,
+    path: Path | None,
+    connections: Connections,
+    now: datetime,
+    taken: Collection[str] = (),
+) -> list[Source]:
+    """Return what is to be read, in this order; empty if a folder has nothing new.
+
+    Args:
+        path: a file that was handed in; it goes before the origin.
+        connections: gives the URI of a named connection.
+        taken: names of the files of a folder that were brought in before.
+
+    Raises:
+        SourceError: no file and no origin, or files where records come; a folder cannot be reached.
+    """
+    origin = mapping.origin
+    if path is not None:
+        if mapping.format == "records":
+            raise SourceError(_("{source} is fetched as records, not from files"), source=mapping.source)
+        return [FileSource(path, mapping)]
+    match origin:
+        case SqlOrigin():
+            return [DatabaseSource(mapping, origin, connections, now)]
+        case RestOrigin():
+            return [RestSource(mapping, origin, connections)]
+        case SftpOrigin():
+            sftp = SftpFolder(origin, connections(origin.connection))
+            return [FetchedFile(sftp, seen, mapping) for seen in settled(sftp, taken)]
+        case S3Origin():
+            s3 = S3Prefix(origin, connections(origin.connection))
+            return [FetchedFile(s3, seen, mapping) for seen in settled(s3, taken)]
+    raise SourceError(_("{source} has no origin to fetch from; hand in a file"), source=mapping.source)
+
+
+def named(connections: Mapping[str, str]) -> Connections:
+    """Return what gives the URI of a connection out of those configured."""
+
+    def find(name: str) -> str:
+        uri = connections.get(name)
+        if uri is None or not urlsplit(uri).scheme:
+            raise SourceError(_("no connection {name} is configured, or it is no URI"), name=name)
+        return uri
+
+    return find
