@@ -125,12 +125,20 @@ def run_of_same(connection: Connection, source: str, content: str, rules: str) -
     return report
 
 
+REPLAY = "quarantine/"
+"""What the origin of a run begins with that read rows in quarantine again. No file has such a name."""
+
+
 def last_rows(connection: Connection, source: str) -> int | None:
-    """Return how many rows the last run of a source read that came to its end and that no gate stopped."""
+    """Return how many rows the last run of a source read that came to its end and that no gate stopped.
+
+    A replay is no delivery and does not count.
+    """
     found = connection.execute(
         "SELECT (report->>'read')::bigint FROM exchange.ingest_run WHERE source = %s AND finished_at IS NOT NULL"
-        " AND NOT coalesce((report->>'stopped')::boolean, false) ORDER BY finished_at DESC LIMIT 1",
-        [source],
+        " AND NOT coalesce((report->>'stopped')::boolean, false) AND NOT starts_with(origin, %s)"
+        " ORDER BY finished_at DESC LIMIT 1",
+        [source, REPLAY],
     ).fetchone()
     return None if found is None else int(found[0])
 

@@ -42,6 +42,9 @@ AHEAD = 2
 """Batches that may wait for the database while the next is prepared: bounds the memory."""
 MOST_LAYOUTS = 1000
 
+Settle = Callable[[psycopg.Connection, uuid.UUID, RawBatch, list[BadRow]], None]
+"""What else belongs to the transaction of a batch: given the run, the batch, and its rows that stay behind."""
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -105,6 +108,7 @@ def run(
     progress: Callable[[int], None] | None = None,
     batch_rows: int = BATCH_ROWS,
     sources_folder: Path | None = None,
+    settle: Settle | None = None,
 ) -> Report:
     """Bring what a source has into its register.
 
@@ -121,6 +125,7 @@ def run(
 
     Args:
         sources_folder: mappings of this city, which say who leads where another source speaks of the same subject.
+        settle: called within the transaction of each batch, once its rows are merged or in quarantine.
 
     Raises:
         GateClosed: the file fell short of a gate of its source; says of which and by how much.
@@ -158,7 +163,7 @@ def run(
             return same
         prepare_staging(connection)
         rank = lead_ranks(mapping, sources_folder)
-        write = _Writer(connection, mapping, register, vault, run_id, content, rank)
+        write = _Writer(connection, mapping, register, vault, run_id, content, rank, settle)
         tally = None if mapping.gates is None else Tally(mapping.gates)
         try:
             with contextlib.nullcontext() if tally is None else connection.transaction():
@@ -303,6 +308,7 @@ class _Writer:
     run_id: uuid.UUID
     origin_digest: str
     rank: Rank
+    settle: Settle | None
 
     def batch(self, prepared: _Prepared) -> Report:
         try:
@@ -345,7 +351,10 @@ class _Writer:
                 for row in merged.conflicts
             ]
             if bad:
-                quarantine.put(self.connection, self.vault, source, self.run_id, bad, now)
+                layout = prepared.batch.layout
+                quarantine.put(self.connection, self.vault, source, self.run_id, bad, now, part, layout)
+            if self.settle is not None:
+                self.settle(self.connection, self.run_id, prepared.batch, bad)
             left_out = frozenset(row.origin_row for row in bad)
             found = prepared.findings + compare(
                 self.connection, self.vault, self.mapping.compare, prepared.staged, self.register

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+from collections.abc import Mapping, Sequence
+
+from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 import exchange.audit.routes
@@ -13,14 +15,25 @@ from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
 from foundation.database import UNAVAILABLE
 from foundation.identity.guard import Guard
-from foundation.problems import install
+from foundation.problems import ProblemTable, install
 from foundation.shortcut import Shortcut
 
 AUDIENCE = "urn:zhengtong:exchange"
 
 
-def create_app(ports: Exchange, guard: Guard) -> ASGIApp:
-    """Return the application; its ports stay owned, and are closed, by the caller."""
+def create_app(
+    ports: Exchange,
+    guard: Guard,
+    *,
+    routers: Sequence[APIRouter] = (),
+    problems: ProblemTable | None = None,
+    state: Mapping[str, object] | None = None,
+) -> ASGIApp:
+    """Return the application; its ports stay owned, and are closed, by the caller.
+
+    Args:
+        routers: what floors above serve under this application's path, with their `problems` and their `state`.
+    """
     app = FastAPI(title="证通 数据共享交换 · Zhengtong exchange", version="1", redirect_slashes=False)
     app.state.exchange = ports
     app.state.guard = guard
@@ -28,5 +41,9 @@ def create_app(ports: Exchange, guard: Guard) -> ASGIApp:
     app.include_router(exchange.grants.routes.router)
     app.include_router(exchange.queries.routes.router)
     app.include_router(exchange.audit.routes.router)
-    install(app, EXCHANGE_PROBLEMS, UNAVAILABLE)
+    for router in routers:
+        app.include_router(router)
+    for name, value in (state or {}).items():
+        setattr(app.state, name, value)
+    install(app, {**EXCHANGE_PROBLEMS, **(problems or {})}, UNAVAILABLE)
     return Shortcut(app, {"/v1/verifications": exchange.queries.routes.verifications_directly})

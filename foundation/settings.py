@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     listen_port: int = Field(default=8800, ge=0, le=65535)
     public_url: str | None = Field(default=None, description="Address by which others reach this service")
     maximum_body_bytes: int = Field(default=1 << 20, ge=1024)
+    maximum_ingest_bytes: int = Field(
+        default=64 << 20, ge=1024, description="Largest batch that a department may send at once"
+    )
 
     object_store: Literal["files", "s3"] = "files"
     s3_endpoint: str | None = None

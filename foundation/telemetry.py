@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
@@ -115,9 +115,17 @@ class Door:
     none was given. Paths never carry personal data here, and queries are not logged.
     """
 
-    def __init__(self, app: ASGIApp, maximum_body_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, maximum_body_bytes: int, others: Mapping[str, int] | None = None
+    ) -> None:
+        """Make the door.
+
+        Args:
+            others: beginning of a path → limit of its own, for what takes more than all else.
+        """
         self.app = app
         self.maximum_body_bytes = maximum_body_bytes
+        self._others = tuple((others or {}).items())
         self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
         self._lines: list[dict[str, Any]] = []
 
@@ -144,7 +152,7 @@ class Door:
 
         try:
             length = _header(scope, b"content-length")
-            if length is not None and length.isdigit() and int(length) > self.maximum_body_bytes:
+            if length is not None and length.isdigit() and int(length) > self._most(scope):
                 code = "body-too-large"
                 refusal = problem_response(code, GENERAL_PROBLEMS[code], request_id=known)
                 refusal.headers["connection"] = "close"
@@ -159,13 +167,14 @@ class Door:
 
     async def _with_counted_body(self, scope: Scope, receive: Receive, send: Send, known: str) -> None:
         size = 0
+        most = self._most(scope)
         refused = False
 
         async def counted() -> Message:
             nonlocal size, refused
             message = await receive()
             size += len(message.get("body", b""))
-            if size > self.maximum_body_bytes and not refused:
+            if size > most and not refused:
                 refused = True
                 code = "body-too-large"
                 await problem_response(code, GENERAL_PROBLEMS[code], request_id=known)(scope, receive, send)
@@ -178,6 +187,10 @@ class Door:
                 await send(message)
 
         await self.app(scope, counted, send_unless_refused)
+
+    def _most(self, scope: Scope) -> int:
+        path: str = scope["path"]
+        return next((most for start, most in self._others if path.startswith(start)), self.maximum_body_bytes)
 
     def _count(self, scope: Scope, status: int, seconds: float, known: str) -> None:
         route = scope.get("route")

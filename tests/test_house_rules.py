@@ -10,15 +10,18 @@ from pathlib import Path
 
 import pytest
 
+import connectors
 import exchange
 import foundation
 import license_registry
+import zhengtong.ingest
 from exchange.problems import EXCHANGE_PROBLEMS
 from foundation.errors import DomainError
 from foundation.identity.errors import IDENTITY_PROBLEMS
 from foundation.language import catalogue
 from foundation.problems import GENERAL_PROBLEMS
 from license_registry.problems import REGISTRY_PROBLEMS
+from zhengtong.ingest.problems import INGEST_PROBLEMS
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("foundation", "license_registry", "exchange", "connectors", "demonstration", "zhengtong")
@@ -93,7 +96,7 @@ def test_connectors_import_no_web_framework() -> None:
 
 
 def errors() -> set[type[DomainError]]:
-    for package in (foundation, exchange, license_registry):
+    for package in (foundation, exchange, license_registry, connectors, zhengtong.ingest):
         for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
             importlib.import_module(module.name)
     found: set[type[DomainError]] = set()
@@ -108,16 +111,20 @@ def errors() -> set[type[DomainError]]:
 # Refusals that never reach HTTP: a command tells them on one line.
 COMMAND_LINE_ONLY = {
     "airflow-broken",
+    "correction-refused",
     "file-unreadable",
-    "gate-closed",
-    "header-differs",
-    "source-unreadable",
     "story-broken",
 }
 
 
 def test_every_refusal_has_its_row_in_a_problem_table_and_every_row_its_refusal() -> None:
-    tables = {**GENERAL_PROBLEMS, **IDENTITY_PROBLEMS, **EXCHANGE_PROBLEMS, **REGISTRY_PROBLEMS}
+    tables = {
+        **GENERAL_PROBLEMS,
+        **IDENTITY_PROBLEMS,
+        **EXCHANGE_PROBLEMS,
+        **REGISTRY_PROBLEMS,
+        **INGEST_PROBLEMS,
+    }
     codes = {error.code for error in errors() if "code" in vars(error)} - COMMAND_LINE_ONLY
     assert codes - set(tables) == set()
     assert set(tables) - set(GENERAL_PROBLEMS) - codes == set()

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 import exchange.app
 import foundation.identity.routes
 import license_registry.app
+import zhengtong.ingest.routes
 import zhengtong.routes
 from foundation.database import UNAVAILABLE
 from foundation.identity import development_issuer
@@ -22,6 +23,10 @@ from foundation.problems import install
 from foundation.settings import Settings
 from foundation.telemetry import Door
 from zhengtong.house import open_house
+from zhengtong.ingest.accept import Accepting
+from zhengtong.ingest.problems import INGEST_PROBLEMS
+
+INGEST_PATH = f"/exchange{zhengtong.ingest.routes.PREFIX}/"
 
 
 def create_app(settings: Settings, address: str) -> Door:
@@ -40,7 +45,13 @@ def create_app(settings: Settings, address: str) -> Door:
             app.state.authorisation_server = house.authorisation_server
             if settings.development_issuer:
                 development_issuer.mount(app, settings, house.exchange.keys)
-            services["exchange"] = exchange.app.create_app(house.exchange, house.exchange_guard)
+            services["exchange"] = exchange.app.create_app(
+                house.exchange,
+                house.exchange_guard,
+                routers=[zhengtong.ingest.routes.router],
+                problems=INGEST_PROBLEMS,
+                state={"accepting": Accepting(settings, address, house.exchange.vault)},
+            )
             services["registry"] = license_registry.app.create_app(house.registry, house.registry_guard)
             settings.ledger_folder.mkdir(parents=True, exist_ok=True)
             app.mount("/ledger", StaticFiles(directory=settings.ledger_folder))
@@ -56,7 +67,9 @@ def create_app(settings: Settings, address: str) -> Door:
     app.include_router(zhengtong.routes.router)
     app.include_router(foundation.identity.routes.router)
     install(app, IDENTITY_PROBLEMS, UNAVAILABLE)
-    return Door(Floors(app, services), settings.maximum_body_bytes)
+    return Door(
+        Floors(app, services), settings.maximum_body_bytes, {INGEST_PATH: settings.maximum_ingest_bytes}
+    )
 
 
 class Floors:

@@ -49,10 +49,11 @@ from foundation.settings import Settings, load_master_key
 from foundation.signing import PublicKey
 from foundation.telemetry import configure_logging
 from license_registry.presenting.offline import verify_file
-from zhengtong import linking, stewardship
+from zhengtong import linking, preparing, stewardship
 from zhengtong.app import create_app
 from zhengtong.command import JSON_OPTION, Refused, one_line, print_json
 from zhengtong.house import VERIFIER_KEY_FILE, open_keys, open_vault
+from zhengtong.reporting import print_report
 
 
 @click.group(help="证通：数据共享交换与电子证照库 · Data-sharing exchange and e-licence registry")
@@ -150,7 +151,7 @@ def ingest(settings: Settings, source: str, path: Path | None, as_json: bool) ->
         print_json(found if many else found[0])
         return
     for report in reports:
-        _print_report(report)
+        print_report(report, as_json=False)
 
 
 def _bring(settings: Settings, mapping: SourceMapping, path: Path | None) -> Iterator[Report]:
@@ -169,29 +170,6 @@ def _bring(settings: Settings, mapping: SourceMapping, path: Path | None) -> Ite
                 progress=_progress(origin.name),
                 sources_folder=settings.sources_folder,
             )
-
-
-def _print_report(report: Report) -> None:
-    for layout in report.layouts:
-        if layout["detected"]:
-            found = ", ".join(f"{name}={layout[name]}" for name in layout["detected"] if layout.get(name))
-            click.echo(f"{layout['part']:<24} {both(_('detected'))} {found}".lstrip())
-    for name in ("read", "inserted", "changed", "unchanged", "quarantined"):
-        click.echo(f"{both(_REPORT_NAMES[name]):<24} {getattr(report, name):>12,}")
-    for reason, count in sorted(report.reasons.items()):
-        click.echo(f"    {reason:<32} {count:>10,}")
-    for code, count in sorted(report.findings.items()):
-        click.echo(f"  ? {code:<32} {count:>10,}")
-    click.echo(f"{both(_('seconds')):<24} {report.seconds:>12,.2f}")
-
-
-_REPORT_NAMES = {
-    "read": _("read"),
-    "inserted": _("inserted"),
-    "changed": _("changed"),
-    "unchanged": _("unchanged"),
-    "quarantined": _("quarantined"),
-}
 
 
 @main.group(help="标识符 · Identifiers")
@@ -431,6 +409,6 @@ def _progress(name: str) -> Callable[[int], None] | None:
     return tell
 
 
-main.add_command(stewardship.source)
+main.add_command(preparing.source)
 main.add_command(linking.link)
 main.add_command(stewardship.waiting)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 import psycopg
 
 from connectors import quarantine
 from connectors.mapping import SourceMapping, load_mapping, mapping_names, parse_mapping
+from connectors.replay import correct, replay
 from connectors.sources.raw import SourceError
 from foundation import database
 from foundation.language import _, both
 from foundation.settings import Settings
 from zhengtong.command import JSON_OPTION, one_line, print_json
 from zhengtong.house import open_vault
+from zhengtong.reporting import print_report
 
 
 @click.group(help="数据源 · Sources and their mappings")
@@ -110,17 +114,23 @@ def list_waiting(settings: Settings, name: str | None, as_json: bool) -> None:
 @click.pass_obj
 @one_line
 def show_waiting(settings: Settings, name: str, reason: str | None, limit: int, as_json: bool) -> None:
-    encoding = load_mapping(name, settings.sources_folder).encoding
+    mapping = load_mapping(name, settings.sources_folder)
     vault = open_vault(settings, datetime.now(UTC))
     with database.running_database(settings) as address, psycopg.connect(address) as connection:
         database.require_current_schema(address)
         rows = quarantine.waiting(connection, name, reason, limit)
     shown = [
         {
+            "digest": row.digest.hex(),
+            "part": row.part,
             "row": row.origin_row,
             "field": row.field,
             "reason": row.reason,
-            "shape": quarantine.shape(quarantine.original(vault, row.digest, row.sealed), encoding),
+            "shape": quarantine.shape(
+                quarantine.original(vault, row.digest, row.sealed),
+                (row.layout.encoding if row.layout is not None else None)
+                or mapping.encoding.replace("detect", "utf-8"),
+            ),
         }
         for row in rows
     ]
@@ -128,4 +138,72 @@ def show_waiting(settings: Settings, name: str, reason: str | None, limit: int, 
         print_json(shown)
         return
     for each in shown:
-        click.echo(f"{each['row']:>10,} {each['reason']} {each['field'] or ''}\n           {each['shape']}")
+        click.echo(f"{each['row']:>10,} {each['reason']} {each['field'] or ''} {each['digest']}")
+        click.echo(f"           {each['shape']}")
+
+
+@waiting.command(
+    "replay", help="按现在的映射重读待处理的行 · Read rows that wait again, by the mapping of today"
+)
+@click.argument("name", metavar="SOURCE")
+@click.option("--reason", help="只重读一种原因 · One reason only")
+@JSON_OPTION
+@click.pass_obj
+@one_line
+def replay_waiting(settings: Settings, name: str, reason: str | None, as_json: bool) -> None:
+    mapping = load_mapping(name, settings.sources_folder)
+    with database.running_database(settings) as address:
+        database.require_current_schema(address)
+        vault = open_vault(settings, datetime.now(UTC))
+        report = replay(
+            mapping, database=address, vault=vault, reason=reason, sources_folder=settings.sources_folder
+        )
+    print_report(report, as_json=as_json)
+
+
+@waiting.command("fix", help="接入更正后的一行，原件留存 · Bring in a row as corrected; its original is kept")
+@click.argument("name", metavar="SOURCE")
+@click.argument("digest", metavar="ROW-DIGEST")
+@click.option(
+    "--record",
+    "file",
+    type=click.File("rb"),
+    required=True,
+    help="JSON 对象：列名→值；- 为标准输入 · JSON object of column → value; - for standard input",
+)
+@click.option("--by", "editor", required=True, help="更正人 · Who corrects it")
+@click.option("--reason", "why", required=True, help="更正依据 · Why")
+@JSON_OPTION
+@click.pass_obj
+@one_line
+def fix_waiting(
+    settings: Settings, name: str, digest: str, file: BinaryIO, editor: str, why: str, as_json: bool
+) -> None:
+    mapping = load_mapping(name, settings.sources_folder)
+    try:
+        record = json.loads(file.read())
+    except ValueError as error:
+        raise SourceError(_("the corrected record is not a JSON object")) from error
+    if not isinstance(record, dict):
+        raise SourceError(_("the corrected record is not a JSON object"))
+    with database.running_database(settings) as address:
+        database.require_current_schema(address)
+        with psycopg.connect(address, autocommit=True) as connection:
+            rows = quarantine.with_digest(connection, name, digest)
+        if len(rows) != 1:
+            raise SourceError(
+                _("{count} rows of {source} wait whose digest begins so"),
+                count="0" if not rows else "2+",
+                source=name,
+            )
+        report = correct(
+            mapping,
+            rows[0],
+            record,
+            editor=editor,
+            why=why,
+            database=address,
+            vault=open_vault(settings, datetime.now(UTC)),
+            sources_folder=settings.sources_folder,
+        )
+    print_report(report, as_json=as_json)

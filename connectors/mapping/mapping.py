@@ -113,6 +113,7 @@ class SourceMapping(BaseModel):
         record_element: local name of the XML element that is a record; None: the first that has a wanted column.
         empty: texts that mean 'no value'.
         birth_date_of: citizen ID field and date field that must agree.
+        senders: client ids of the systems that may send batches of this source themselves (`docs/sending.md`).
         ignore: columns of the source that are not taken; a column named neither here nor there stops a run.
         department: short name of whoever sends it; the sources of one department share a pool in Airflow.
         schedule: when a file is expected, as cron has it; Airflow then waits for it from that time on.
@@ -141,6 +142,7 @@ class SourceMapping(BaseModel):
     gates: Gates | None = None
     lead_rank: LeadRank = 100
     snapshot: Snapshot | None = None
+    senders: list[str] = []
     department: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,60}$")] | None = None
     schedule: Annotated[str, Field(pattern=r"^([-0-9A-Za-z*,/#]+ ){4}[-0-9A-Za-z*,/#]+$")] | None = None
     deadline_minutes: Annotated[int, Field(ge=1)] | None = None

@@ -13,6 +13,7 @@ class Role(StrEnum):
     COUNTER = "counter"
     ISSUING_AUTHORITY = "issuing-authority"
     SHARING_AUTHORITY = "sharing-authority"
+    DATA_SOURCE = "data-source"
     AUDITOR = "auditor"
     OPERATOR = "operator"
     PERSON = "person"

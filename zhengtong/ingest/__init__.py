@@ -1,0 +1,1 @@
+"""Batches that departments send themselves: the same pipeline as for a file, over HTTP."""
