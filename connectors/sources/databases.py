@@ -32,7 +32,7 @@ from sqlalchemy.exc import NoSuchTableError, SQLAlchemyError
 from connectors.mapping import SourceMapping
 from connectors.mapping.origins import Connections, SequenceCursor, SqlOrigin, TimestampCursor
 from connectors.sources.raw import RawBatch, SourceError, Wanted
-from connectors.sources.records import Record, Twice, batched, record
+from connectors.sources.records import Record, batched, record
 from foundation.civil import CHINA
 from foundation.language import _
 
@@ -87,7 +87,6 @@ class DatabaseSource:
         self._now = now
         self._key_range = key_range
         self._bound: _Bound | None = None
-        self._twice = Twice() if mapping.gates is not None else None
         schema, _dot, name = origin.table.rpartition(".")
         self._schema, self._table = schema or None, name
 
@@ -104,7 +103,7 @@ class DatabaseSource:
         """Yield the rows, in the order of the key, or of the cursor's column and the key.
 
         With a cursor, reading begins behind `after` (a timestamp: `overlap_seconds` before it). The cursor never goes
-        back, and never beyond `now`. A source with gates keeps what it read first for the second reading.
+        back, and never beyond `now`.
 
         Raises:
             HeaderDiffers: the table has not the columns of the mapping.
@@ -113,8 +112,6 @@ class DatabaseSource:
         if self._origin.cursor is None:
             after = None
         rows = self._rows(batch_rows, after)
-        if self._twice is not None:
-            rows = self._twice.rows(rows, after)
         columns = [column.column for column in self._mapping.columns]
         return batched(rows, batch_rows, columns, self._origin.table)
 

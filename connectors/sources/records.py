@@ -1,14 +1,13 @@
-"""Rows that have no bytes of their own: records of a database or an interface, as text, kept for a second reading."""
+"""Rows that have no bytes of their own: records of a database or an interface, as text."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import islice
-from typing import IO, Any
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -129,36 +128,3 @@ def batched(rows: Iterable[Record], batch_rows: int, columns: Sequence[str], par
             layout,
             batch[-1].cursor,
         )
-
-
-class Twice:
-    """Keeps rows of a first reading in a nameless temporary file, so that a second one gives the same."""
-
-    def __init__(self) -> None:
-        self._file: IO[bytes] | None = None
-        self._after: str | None = None
-
-    def rows(self, fresh: Iterator[Record], after: str | None) -> Iterator[Record]:
-        """Yield the rows kept, if an earlier reading behind the same cursor came to its end; fresh ones if not."""
-        if self._file is not None and self._after == after:
-            yield from self._kept(self._file)
-            return
-        # Whoever dies in the middle leaves nothing: the file has no name and goes with the process.
-        file = tempfile.TemporaryFile()  # noqa: SIM115  it outlives this reading
-        try:
-            for row in fresh:
-                file.write(orjson.dumps((row.values, row.raw.decode(), row.fault, row.cursor)) + b"\n")
-                yield row
-        except BaseException:
-            file.close()
-            raise
-        if self._file is not None:
-            self._file.close()
-        self._file, self._after = file, after
-
-    @staticmethod
-    def _kept(file: IO[bytes]) -> Iterator[Record]:
-        file.seek(0)
-        for line in file:
-            values, raw, fault, cursor = orjson.loads(line)
-            yield Record(values, raw.encode(), fault, cursor)

@@ -14,12 +14,12 @@ from connectors.mapping import SourceMapping
 from connectors.mapping.origins import Connections, CursorPaging, LinkPaging, NumberPaging, RestOrigin
 from connectors.sources.http_calls import Answer, Calls, Clock
 from connectors.sources.raw import RawBatch, SourceError
-from connectors.sources.records import Record, Twice, batched, record
+from connectors.sources.records import Record, batched, record
 from foundation.language import _
 
 
 class RestSource:
-    """An interface. What was read first is kept for a second reading, so that gates judge what then comes in."""
+    """An interface of a department."""
 
     def __init__(
         self, mapping: SourceMapping, origin: RestOrigin, connections: Connections, clock: Clock | None = None
@@ -28,7 +28,6 @@ class RestSource:
         self._origin = origin
         self._connections = connections
         self._clock = clock or Clock()
-        self._twice = Twice()
 
     @property
     def name(self) -> str:
@@ -51,7 +50,7 @@ class RestSource:
         if not self._origin.append_only:
             after = None
         columns = [column.column for column in self._mapping.columns]
-        return batched(self._twice.rows(self._rows(after), after), batch_rows, columns, "")
+        return batched(self._rows(after), batch_rows, columns, "")
 
     def _rows(self, after: str | None) -> Iterator[Record]:
         done, mark = self._parsed(after)

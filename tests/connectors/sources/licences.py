@@ -13,7 +13,7 @@ from connectors.sources.raw import RawBatch
 COLUMNS = ("licence_type", "licence_number", "holder_name", "issued_on")
 
 
-def mapping(origin: dict[str, Any], *, gates: bool = False, form: str = "records") -> SourceMapping:
+def mapping(origin: dict[str, Any], *, form: str = "records") -> SourceMapping:
     """Return a mapping of four columns into the register of legal entities."""
     document: dict[str, Any] = {
         "source": "licences",
@@ -29,8 +29,6 @@ def mapping(origin: dict[str, Any], *, gates: bool = False, form: str = "records
         ],
         "origin": origin,
     }
-    if gates:
-        document["gates"] = {"quarantined_share": 0.5}
     return parse_mapping("licences", orjson.dumps(document).decode())
 
 
