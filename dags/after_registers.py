@@ -34,9 +34,9 @@ def after_registers() -> None:
         from foundation import database
 
         events = get_current_context()["triggering_asset_events"]
-        runs = [
-            event.extra["run_id"] for found in events.values() for event in found if "run_id" in event.extra
-        ]
+        extras = [event.extra for found in events.values() for event in found]
+        reports = [each for extra in extras for each in extra.get("reports", [extra])]
+        runs = [each["run_id"] for each in reports if "run_id" in each]
         with (
             database.running_database(Settings()) as address,
             psycopg.connect(address, autocommit=True) as connection,

@@ -78,3 +78,61 @@ class BringIn(BaseOperator):  # type: ignore[misc]  # Airflow lives in an enviro
 
         settings = Settings()
         return lineage(load_mapping(self.source, settings.sources_folder), self.report)
+
+
+class FetchIn(BaseOperator):  # type: ignore[misc]  # as above
+    """Fetches what the origin of a source has, and brings it into its register. The reports are the XCom.
+
+    The connection is one of Airflow's. What came in before it broke off stays, with the cursor; a retry goes on there.
+    """
+
+    def __init__(self, *, mapping: SourceMapping, **options: Any) -> None:
+        self.register = register_asset(mapping.register_name)
+        super().__init__(outlets=[self.register], **options)
+        self.source = mapping.source
+        self.reports: list[dict[str, Any]] = []
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Run the connector over all that is there, in order, and return the reports.
+
+        Raises:
+            AirflowFailException: a gate closed, or the columns differ: somebody has to look before it is tried again.
+            SourceError: it cannot be reached, or broke off.
+        """
+        import psycopg
+
+        from connectors import cursors
+        from connectors.gates import GateClosed
+        from connectors.pipeline import run
+        from connectors.sources.opening import open_source
+        from connectors.sources.raw import HeaderDiffers
+        from dags.connections import connection_uri
+        from foundation import database
+        from foundation.sensitive import Vault, open_keyring
+        from foundation.settings import load_master_key
+
+        settings = Settings()
+        now = datetime.now(UTC)
+        vault = Vault(open_keyring(settings.keys_folder / "data", load_master_key(settings), now))
+        mapping = load_mapping(self.source, settings.sources_folder)
+        with database.running_database(settings) as address:
+            database.require_current_schema(address)
+            with psycopg.connect(address) as connection:
+                taken = cursors.origins_brought_in(connection, self.source)
+            try:
+                for origin in open_source(mapping, None, connection_uri, now, taken):
+                    folder = settings.sources_folder
+                    report = run(mapping, origin, database=address, vault=vault, sources_folder=folder)
+                    self.reports.append(report.as_json())
+            except (GateClosed, HeaderDiffers) as error:
+                raise AirflowFailException(f"{error.code}: {error}") from error
+        context["outlet_events"][self.register].extra = {"reports": self.reports}
+        return self.reports
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Tell OpenLineage, where it listens, which column went into which field."""
+        from dags.lineage import lineage
+
+        settings = Settings()
+        total = {name: sum(each[name] for each in self.reports) for name in ("inserted", "changed")}
+        return lineage(load_mapping(self.source, settings.sources_folder), total)

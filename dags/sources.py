@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from connectors.mapping import SourceMapping, load_mapping, mapping_names
 from connectors.sources.raw import SourceError
 from dags.arrival import FindFiles
-from dags.bring_in import BringIn
+from dags.bring_in import BringIn, FetchIn
 from dags.deadlines import deadline
 from dags.inbox import file_away, inbox
 from dags.pools import pool
@@ -40,6 +40,8 @@ def source_dag(mapping: SourceMapping) -> DAG:
     2. `bring_in`, for each of them, is one connector run; its report is the XCom, its outlet the register.
     3. `put_away` moves the file to `done/` once that report is stored.
 
+    Where its mapping has an origin, there is one task, `fetch_in`, that fetches and brings in what the origin has.
+
     Dying in 2 leaves the file where it was and whole batches in the register; the retry brings in the rest. Dying in 3
     leaves a file that is moved by the retry. Files of one source come in one after the other, by name: of two files
     with the same subject the later one is to win. A file that waits for its retry is overtaken by those behind it.
@@ -59,6 +61,9 @@ def source_dag(mapping: SourceMapping) -> DAG:
         doc_md=f"**{mapping.title}** → `{mapping.register_name}`\n\n{mapping.contact}",
     )
     def build() -> None:
+        if mapping.origin is not None:
+            FetchIn(task_id="fetch_in", mapping=mapping, pool=pool(mapping), max_active_tis_per_dag=1)
+            return
         find = FindFiles(task_id="find", source=source, patience=PATIENCE if mapping.schedule else None)
 
         @task

@@ -22,6 +22,7 @@ import pytest
 from connectors.mapping import load_mapping, mapping_names
 from demonstration.city import CityPlan, write_credentials, write_legal_entities, write_population
 from exchange.registers.schemas import load_registers, place
+from foundation.identifiers import Uscc
 from foundation.settings import Settings
 from tests.conftest import fresh_database
 from tests.dags.conftest import Airflow
@@ -369,3 +370,41 @@ asyncio.run(main())
 
 def test_the_trigger_fires_once_a_whole_file_waits(airflow: Airflow, tmp_path: Path) -> None:
     assert airflow.python("-c", WAIT, str(tmp_path)).splitlines()[-1] == "dags.arrival.FileComes"
+
+
+FETCHED = """
+source: branches
+title: 分支机构
+contact: 市场监管
+register: legal_entities
+format: records
+origin:
+  kind: sql
+  connection: market
+  table: branches
+  key: id
+  cursor: {kind: sequence, column: change}
+ignore: [id, change]
+columns:
+  - {column: code, field: code, kind: uscc}
+  - {column: name, field: name, kind: name}
+"""
+
+
+def test_an_origin_is_fetched_by_a_connection_of_airflows_own_and_goes_on_at_its_cursor(land: Land) -> None:
+    folder = land.home / "sources"
+    folder.mkdir(parents=True)
+    (folder / "branches.yaml").write_text(FETCHED, encoding="utf-8")
+    land.sql("CREATE TABLE branches (id bigint PRIMARY KEY, change bigint, code text, name text)")
+    for numbers in ((1, 2, 3), (4, 5)):
+        for n in numbers:
+            code = Uscc.compute(f"91990101MB2A{n:05}").text
+            land.sql("INSERT INTO branches VALUES (%s, %s, %s, %s)", n, n, code, f"第{n}分店")
+        market = {"AIRFLOW_CONN_MARKET": land.address}
+        land.airflow.python(RUN, "dags.sources", "zhengtong-branches", **land.settings(), **market)
+        ((run,),) = land.airflow.sql(
+            "SELECT run_id FROM dag_run WHERE dag_id = 'zhengtong-branches' ORDER BY id DESC LIMIT 1"
+        )
+        ((report,),) = land.results(run, "fetch_in")
+        assert (report["read"], report["inserted"]) == (len(numbers), len(numbers))
+    assert land.sql("SELECT count(*) FROM exchange.legal_entity") == [(5,)]
