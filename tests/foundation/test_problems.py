@@ -21,9 +21,16 @@ from foundation.language import both
 from foundation.problems import GENERAL_PROBLEMS, TYPE_PREFIX, ProblemKind, documented, install
 from license_registry.problems import REGISTRY_PROBLEMS
 from tests.conftest import Service
+from zhengtong.ingest.problems import INGEST_PROBLEMS
 
 PERSON = CitizenId.compute("990111", date(1966, 6, 6), 66).reveal()
-ALL_PROBLEMS = {**GENERAL_PROBLEMS, **IDENTITY_PROBLEMS, **EXCHANGE_PROBLEMS, **REGISTRY_PROBLEMS}
+ALL_PROBLEMS = {
+    **GENERAL_PROBLEMS,
+    **IDENTITY_PROBLEMS,
+    **EXCHANGE_PROBLEMS,
+    **REGISTRY_PROBLEMS,
+    **INGEST_PROBLEMS,
+}
 ROOMS = ("", "/exchange", "/registry")
 # Not documented at any one route: what may be met anywhere, or nowhere that is described.
 ANYWHERE = {"method-not-allowed", "http-error"}
@@ -196,7 +203,7 @@ def test_the_documents_name_every_problem_by_its_type(service: Service) -> None:
         for code in types(operation)
     }
     assert named - set(ALL_PROBLEMS) == set()
-    ours = {**GENERAL_PROBLEMS, **IDENTITY_PROBLEMS, **EXCHANGE_PROBLEMS}
+    ours = {**GENERAL_PROBLEMS, **IDENTITY_PROBLEMS, **EXCHANGE_PROBLEMS, **INGEST_PROBLEMS}
     assert set(ours) - named == ANYWHERE
 
 

@@ -256,7 +256,7 @@ class FileReaderConformance:
         source = FileSource(path, mapping())
         assert list(source.batches(2)) == list(source.batches(2))
         path.write_bytes(WRITERS[name][1](HEADER, [*ROWS, ["9", "x", "y"]]))
-        with pytest.raises(SourceError, match="changed while it was judged"):
+        with pytest.raises(SourceError, match="changed while it was read"):
             list(source.batches(2))
 
     @pytest.mark.parametrize("packing", ["plain", "gz", "zip"])
