@@ -25,7 +25,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
-from foundation.identifiers import CitizenId, UsccVerdict, Verdict, check_citizen_ids, check_usccs
+from foundation.identifiers import CitizenId, UsccVerdict, Verdict, check_citizen_ids, check_usccs, locate
 
 Texts = list[str | None]
 
@@ -34,6 +34,7 @@ TRANSFORMS = frozenset(
         "converted-from-15-digits",
         "converted-from-excel-serial",
         "date-normalised",
+        "derived-from-address",
         "interpunct-normalised",
         "time-dropped",
         "whitespace-normalised",
@@ -153,6 +154,26 @@ def addresses(texts: Texts, together: str | None, field_name: str, notes: Notes)
         return texts
     half = [text and text.translate(_WIDE_ALPHANUMERIC) for text in texts]
     return _replaced(texts, half, field_name, "width-normalised", notes)
+
+
+def divisions_of(texts: Texts, area: str | None, today: date, field_name: str, notes: Notes) -> Texts:
+    """Return the codes of the divisions that addresses stand in (`derived-from-address`), where these are certain.
+
+    Else there is none: `ambiguous-division`, `unknown-division`. `abolished-division`: the address names one of
+    earlier, and the code is that of its successor.
+
+    Args:
+        area: code of the province or city within which an address may begin with its county.
+    """
+    found: Texts = []
+    for place, text in enumerate(texts):
+        location = None if text is None else locate(text, area, today.year)
+        found.append(None if location is None else location.code)
+        if location is not None and location.code is not None:
+            notes.finding(place, field_name, "derived-from-address")
+        if location is not None and location.remark is not None:
+            notes.finding(place, field_name, location.remark)
+    return found
 
 
 def names(texts: Texts, together: str | None, field_name: str, notes: Notes) -> Texts:

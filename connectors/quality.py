@@ -25,6 +25,7 @@ from connectors.normalise import (
     codes,
     dates,
     dates_later,
+    divisions_of,
     ids_born_later,
     names,
     note_formulas,
@@ -89,6 +90,10 @@ class Checker:
                     texts = names(texts, together, column.field, notes)
                 case "address":
                     texts = addresses(texts, together, column.field, notes)
+                    if column.division_field is not None:
+                        columns[column.division_field] = divisions_of(
+                            texts, self._mapping.area, self.today, column.division_field, notes
+                        )
                 case "code":
                     texts = codes(texts, together, column.field, notes)
                 case "date":

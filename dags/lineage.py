@@ -23,7 +23,8 @@ def columns_by_field(mapping: SourceMapping) -> dict[str, list[str]]:
     """Return for each field of the register that a source fills the columns that it comes from."""
     found: dict[str, list[str]] = defaultdict(list)
     for column in mapping.columns:
-        for field in (column.field, column.old_number_field, column.amount_field, column.currency_field):
+        beside = (column.old_number_field, column.amount_field, column.currency_field, column.division_field)
+        for field in (column.field, *beside):
             if field is not None:
                 found[field].append(column.column)
     return dict(found)

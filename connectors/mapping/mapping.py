@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from connectors.mapping.origins import Origin
 from connectors.sources.raw import SourceError, Wanted
 from exchange.registers.schemas import load_registers
+from foundation.identifiers import find
 from foundation.language import _
 
 ColumnKind = Literal[
@@ -34,6 +35,7 @@ class Column(BaseModel):
         excel_serial: for kind `date`: a bare number is the day number of a workbook (1900 system).
         amount_field: for kind `amount`: field for the sum in whole units of its currency, beside the text as written.
         currency_field: for kind `amount`: field for the currency, as its code of ISO 4217.
+        division_field: for kind `address`: field for the code of its division (GB/T 2260), where that is certain.
         lead_rank: rank of this source for this field, where it differs from the source's own.
     """
 
@@ -48,6 +50,7 @@ class Column(BaseModel):
     excel_serial: bool = False
     amount_field: str | None = None
     currency_field: str | None = None
+    division_field: str | None = None
     lead_rank: LeadRank | None = None
 
 
@@ -112,6 +115,7 @@ class SourceMapping(BaseModel):
         records_member: of a JSON object, in which the array of the records stands.
         record_element: local name of the XML element that is a record; None: the first that has a wanted column.
         empty: texts that mean 'no value'.
+        area: code of the province or city (GB/T 2260) whose addresses may begin with the county.
         birth_date_of: citizen ID field and date field that must agree.
         senders: client ids of the systems that may send batches of this source themselves (`docs/sending.md`).
         ignore: columns of the source that are not taken; a column named neither here nor there stops a run.
@@ -137,6 +141,7 @@ class SourceMapping(BaseModel):
     empty: list[str] = [""]
     columns: list[Column]
     ignore: list[str] = []
+    area: Annotated[str, Field(pattern=r"^[0-9]{4}00$")] | None = None
     birth_date_of: tuple[str, str] | None = None
     compare: list[Comparison] = []
     gates: Gates | None = None
@@ -217,7 +222,8 @@ def _faults(mapping: SourceMapping) -> Iterator[str]:
     columns, fields = Counter[str](), Counter[str]()
     for number, column in enumerate(mapping.columns):
         columns.update((column.column, *column.also))
-        for name in (column.field, column.old_number_field, column.amount_field, column.currency_field):
+        beside = (column.old_number_field, column.amount_field, column.currency_field, column.division_field)
+        for name in (column.field, *beside):
             if name is not None:
                 fields[name] += 1
                 if name not in register.fields:
@@ -230,9 +236,13 @@ def _faults(mapping: SourceMapping) -> Iterator[str]:
             yield f"columns.{number}: excel_serial belongs to kind date"
         if (column.amount_field or column.currency_field) and column.kind != "amount":
             yield f"columns.{number}: amount_field and currency_field belong to kind amount"
+        if column.division_field is not None and column.kind != "address":
+            yield f"columns.{number}: division_field belongs to kind address"
         if (column.amount_field is None) != (column.currency_field is None):
             yield f"columns.{number}: amount_field and currency_field go together"
     columns.update(mapping.ignore)
+    if mapping.area is not None and find(mapping.area) is None:
+        yield f"area: unknown division {mapping.area}"
     if (mapping.format == "records") != (
         mapping.origin is not None and mapping.origin.kind in {"sql", "rest"}
     ):

@@ -18,6 +18,7 @@ from foundation.identifiers.citizen import (
 from foundation.identifiers.division import Division, find, findings
 from foundation.identifiers.elicence import ElicenceIdentifier
 from foundation.identifiers.errors import IdentifierError
+from foundation.identifiers.locating import Location, locate
 from foundation.identifiers.uscc import Uscc, is_old_registration_number, registration_number_checks
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Division",
     "ElicenceIdentifier",
     "IdentifierError",
+    "Location",
     "Uscc",
     "UsccVerdict",
     "Verdict",
@@ -38,6 +40,7 @@ __all__ = [
     "find",
     "findings",
     "is_old_registration_number",
+    "locate",
     "mask",
     "mask_citizen_ids",
     "registration_number_checks",

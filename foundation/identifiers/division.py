@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -60,6 +60,34 @@ def findings(code: str, on_year: int | None = None) -> tuple[str, ...]:
         return ("not-yet-division",)
     # Ended for good, or between two spans of a code that was used anew.
     return ("abolished-division",)
+
+
+def every() -> Iterable[Division]:
+    """Return all spans of all divisions."""
+    return (division for spans in _table().values() for division in spans)
+
+
+def standing_for(division: Division, year: int) -> frozenset[str]:
+    """Return the codes in force in a year of what a division has become: its own, or those of its last successors."""
+    found: set[str] = set()
+    seen: set[Division] = set()
+    waiting = [division]
+    while waiting:
+        span = waiting.pop()
+        if span in seen:
+            continue
+        seen.add(span)
+        if span.valid_until is None or year < span.valid_until:
+            found.add(span.code)
+        else:
+            waiting.extend(filter(None, (_taking_over(code, span.valid_until) for code in span.successors)))
+    return frozenset(found)
+
+
+def _taking_over(code: str, year: int) -> Division | None:
+    """Return the span in which a code took over in a year; that which ended in the same year is an earlier use."""
+    spans = [s for s in _table().get(code, ()) if s.valid_until is None or s.valid_until > year]
+    return min(spans, key=lambda span: span.valid_from, default=None)
 
 
 @cache

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from connectors.mapping import SourceMapping, load_mapping, parse_mapping
 from connectors.quality import Checked, Checker, Finding
-from connectors.sources.raw import BadRow, RawBatch
+from connectors.sources.raw import BadRow, RawBatch, SourceError
 from exchange.registers.schemas import load_registers
 from foundation.identifiers import CitizenId, Uscc
 
@@ -338,3 +338,59 @@ def test_rows_that_came_broken_from_the_source_are_passed_on() -> None:
     broken = BadRow(1, None, "wrong-column-count", b"x")
     checked = checker.check(RawBatch([], [()] * len(POPULATION.columns), [], [broken], 1))
     assert (checked.bad, checked.records) == ([broken], [])
+
+
+LICENCES = """
+source: licences
+title: 证照
+contact: 登记科
+register: credentials
+format: json-array
+area: "440100"
+columns:
+  - {column: type, field: licence_type}
+  - {column: number, field: licence_number}
+  - {column: holder, field: holder_code, kind: uscc}
+  - {column: name, field: holder_name}
+  - {column: issuer, field: issuer_code, kind: uscc}
+  - {column: day, field: issued_on, kind: date}
+  - {column: state, field: state}
+  - {column: address, field: address, kind: address, division_field: division}
+"""
+
+
+def test_the_division_of_an_address_is_kept_where_it_is_certain() -> None:
+    mapping = parse_mapping("licences", LICENCES)
+    row = {
+        "type": "business-licence", "number": "99010120030001", "holder": COMPANY, "name": "光明",
+        "issuer": COMPANY, "day": "2003-01-02", "state": "01",
+    }  # fmt: skip
+    written = ("天河区体育西路１号", "江苏省南京市鼓楼区", "广州市东山区", "郊区", "东湖路1号", "")
+    checked = check(mapping, *({**row, "address": address} for address in written))
+    assert checked.bad == []
+    kept = [shown.get("division", hidden.get("division")) for shown, hidden in checked.records]
+    assert kept == ["440106", "320106", "440104", None, None, None]
+    assert [(f.origin_row, f.code) for f in checked.findings if f.field == "division"] == [
+        (1, "derived-from-address"),
+        (2, "derived-from-address"),
+        (3, "derived-from-address"),
+        (3, "abolished-division"),
+        (4, "ambiguous-division"),
+        (5, "unknown-division"),
+    ]
+    assert Finding(1, "address", "width-normalised") in checked.findings
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("kind: address, division_field", "division_field", "division_field belongs to kind address"),
+        ("division_field: division", "division_field: nowhere", "has no field nowhere"),
+        ('"440100"', '"447700"', "area: unknown division 447700"),
+        ('"440100"', '"440106"', "area"),
+    ],
+)
+def test_a_mapping_that_cannot_place_addresses_is_wrong(old: str, new: str, why: str) -> None:
+    assert old in LICENCES
+    with pytest.raises(SourceError, match=why):
+        parse_mapping("licences", LICENCES.replace(old, new))
