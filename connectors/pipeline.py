@@ -24,6 +24,7 @@ from connectors.comparison import compare
 from connectors.gates import GateClosed, GateVerdict, Tally, judge
 from connectors.mapping import Snapshot, SourceMapping
 from connectors.mapping.ranks import lead_ranks
+from connectors.measures import Measures
 from connectors.normalise import TRANSFORMS
 from connectors.quality import Checked, Checker, Finding, count_reasons
 from connectors.sources.raw import BadRow, Layout, RawBatch, Source
@@ -58,6 +59,7 @@ class Report:
         ended: subjects that a snapshot no longer named.
         content: SHA-256 of the content, where it has one; with `rules` it tells whether the same came again.
         rules: SHA-256 of the mapping, the register's schema and this program's version.
+        fields: field → what was measured of it (`measures.py`); the empty name is the row as a whole.
         same_as: the run that brought in this very content before: nothing had to be read again.
         layouts: per part how it was read: `part`, `format`, `encoding`, `delimiter`, and what of that was `detected`.
     """
@@ -78,6 +80,7 @@ class Report:
     layouts: list[dict[str, Any]] = field(default_factory=list)
     content: str = ""
     rules: str = ""
+    fields: dict[str, dict[str, Any]] = field(default_factory=dict)
     same_as: str | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -209,6 +212,7 @@ def _same(connection: psycopg.Connection, mapping: SourceMapping, total: Report)
         findings=last["findings"],
         gates=[GateVerdict(**verdict) for verdict in last["gates"]],
         layouts=last["layouts"],
+        fields=last.get("fields", {}),
         same_as=last["run_id"],
     )
 
@@ -223,6 +227,7 @@ def _bring_in(
 ) -> Report:
     """Check and write all batches, the next one while the database has the one before."""
     layouts: dict[str, Layout] = {}
+    measures = Measures()
     unnamed = 0
     with _loading(), ThreadPoolExecutor(max_workers=1) as database_thread:
         waiting: deque[Future[Report]] = deque()
@@ -231,6 +236,7 @@ def _bring_in(
             prepared = _prepare(checked, write.register, write.vault, batch)
             if tally is not None:
                 tally.add(checked, prepared.subjects)
+            measures.add(checked)
             unnamed += checked.unnamed
             if batch.layout is not None and len(layouts) < MOST_LAYOUTS:
                 layouts.setdefault(batch.part, batch.layout)
@@ -242,7 +248,11 @@ def _bring_in(
         if write.mapping.snapshot is not None:
             ending = database_thread.submit(write.end_missing, write.mapping.snapshot, unnamed).result()
             total = replace(total, ended=ending.ended, gates=ending.verdicts)
-    return replace(total, layouts=[_told(part, layout) for part, layout in layouts.items()])
+    return replace(
+        total,
+        layouts=[_told(part, layout) for part, layout in layouts.items()],
+        fields=measures.by_field(total.reasons),
+    )
 
 
 def _judged(total: Report, verdicts: list[GateVerdict], file: str) -> Report:

@@ -7,7 +7,7 @@ is left is put together as records and held against the register's schema.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import repeat
@@ -54,6 +54,7 @@ class Checked:
         records: each as its fields that may stand in clear and its sensitive ones, both sorted by name.
         spared: of bad rows that nevertheless say whom they are about: kind of the key and its values.
         unnamed: bad rows that do not even say that.
+        present: field → records that have it.
     """
 
     origins: list[int] = field(default_factory=list)
@@ -63,6 +64,7 @@ class Checked:
     findings: list[Finding] = field(default_factory=list)
     spared: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     unnamed: int = 0
+    present: dict[str, int] = field(default_factory=dict)
 
 
 class Checker:
@@ -162,6 +164,7 @@ class Checker:
         for place, field_name, code in notes.findings:
             if place not in faults:
                 checked.findings.append(Finding(batch.origins[place], field_name, code))
+        checked.present = {name: _present(texts, faults) for name, texts in by_name.items()}
         return checked
 
     def _key(
@@ -191,6 +194,11 @@ class Checker:
                 found = known[code] = findings(code, self.today.year) if len(code) == 6 else ()
             for finding in found:
                 notes.finding(place, field_name, finding)
+
+
+def _present(texts: Texts, faults: Collection[int]) -> int:
+    """Return how many rows have a value, those at fault left out."""
+    return len(texts) - texts.count(None) - sum(texts[place] is not None for place in faults)
 
 
 def _rows(by_name: Mapping[str, Texts], names: Sequence[str], count: int) -> Iterable[tuple[Any, ...]]:

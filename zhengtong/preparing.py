@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from connectors.preview import preview
 from connectors.sources.files import FileSource
 from connectors.sources.raw import SourceError
 from connectors.sources.sample import read_header
+from connectors.trend import Change, Trend, trend
 from foundation import database
 from foundation.language import _, both
 from foundation.settings import Settings
@@ -27,6 +29,16 @@ from zhengtong.stewardship import source
 __all__ = ["source"]
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+def _span(_context: click.Context, _parameter: click.Parameter, value: str | None) -> timedelta | None:
+    """Read a number of days or weeks: `30d`, `4w`."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"([1-9][0-9]{0,3})([dw])", value, re.ASCII)
+    if found is None:
+        raise click.BadParameter(_("a span is a number of days or weeks, like 30d or 4w"))
+    return timedelta(days=int(found[1]) * (7 if found[2] == "w" else 1))
 
 
 @source.command("preview", help="试读样本，不写入 · See what a mapping makes of a sample; writes nothing")
@@ -88,12 +100,18 @@ def show_schema() -> None:
 @source.command("report", help="历次接入的质量 · Quality of the deliveries of a source over time")
 @click.argument("name", metavar="SOURCE")
 @click.option("--runs", type=click.IntRange(1, 1000), default=20, show_default=True)
+@click.option(
+    "--over", callback=_span, help="与此前同样长的时段相比，如 30d、4w · Beside as many days before"
+)
 @JSON_OPTION
 @click.pass_obj
 @one_line
-def report_source(settings: Settings, name: str, runs: int, as_json: bool) -> None:
+def report_source(settings: Settings, name: str, runs: int, over: timedelta | None, as_json: bool) -> None:
     with database.running_database(settings) as address, psycopg.connect(address) as connection:
         database.require_current_schema(address)
+        if over is not None:
+            _print_trend(trend(connection, name, over, datetime.now(UTC)), as_json=as_json)
+            return
         found = history(connection, name, runs)
     if as_json:
         print_json(asdict(found))
@@ -118,3 +136,26 @@ def _minute(moment: datetime) -> str:
 
 def _count(number: Any) -> str:
     return f"{'?' if number is None else f'{number:,}':>12}"
+
+
+def _print_trend(found: Trend, *, as_json: bool) -> None:
+    if as_json:
+        print_json(asdict(found))
+        return
+    for period in (found.previous, found.now):
+        rows = both(_("{runs} runs, {read} rows"), runs=period.runs, read=f"{period.read:,}")
+        click.echo(f"{_minute(period.since)} – {_minute(period.until)}  {rows}")
+    for name, of in found.fields.items():
+        if of.completeness is not None:
+            click.echo(_changed("", name, both(_("complete")), of.completeness))
+        click.echo(_changed("", name or "*", both(_("valid")), of.valid))
+        for mark, changes in (("~", of.transformed), ("✗", of.quarantined), ("?", of.findings)):
+            for code, change in changes.items():
+                click.echo(_changed(mark, name or "*", code, change))
+
+
+def _changed(mark: str, name: str, what: str, change: Change) -> str:
+    previous, now = ("–" if share is None else f"{share:.2%}" for share in (change.previous, change.now))
+    # In points: the difference of two percentages is no percentage of either.
+    difference = "" if change.difference is None else f"{change.difference * 100:+.2f}"
+    return f"{mark:<1} {name:<28} {what:<32} {previous:>8} → {now:>8} {difference:>8}"

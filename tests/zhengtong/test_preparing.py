@@ -121,6 +121,19 @@ def test_a_source_reports_its_runs_the_latest_first(run: Run, population: Path) 
     assert len(json.loads(run("source", "report", "population", "--runs", "1", "--json").stdout)["runs"]) == 1
 
 
+def test_a_source_reports_how_it_changed(run: Run, population: Path) -> None:
+    run("ingest", "population", "--file", str(population))
+    found = json.loads(run("source", "report", "population", "--over", "30d", "--json").stdout)
+    assert (found["previous"]["runs"], found["now"]["runs"], found["now"]["read"]) == (0, 1, 3)
+    change = found["fields"]["citizen_id"]["quarantined"]["wrong-check-character"]
+    assert change == {"previous": None, "now": pytest.approx(1 / 3), "difference": None}
+    shown = run("source", "report", "population", "--over", "4w").stdout
+    assert "33.33%" in shown
+    assert PERSON not in shown
+    for wrong in ("30", "0d", "d", "3m", "-1d"):
+        assert run("source", "report", "population", "--over", wrong).exit_code == 2
+
+
 def test_a_row_is_fixed_by_its_digest(run: Run, population: Path, tmp_path: Path) -> None:
     run("ingest", "population", "--file", str(population))
     (row,) = json.loads(run("quarantine", "show", "population", "--json").stdout)
