@@ -5,7 +5,7 @@ The lead source's value stays (一数一源); the disagreement is a finding for 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -13,8 +13,8 @@ from psycopg import Connection
 
 from connectors.mapping import Comparison
 from connectors.quality import Finding
-from exchange.registers.schemas import RegisterSchema, load_registers, place
-from exchange.registers.tables import StagedRow, current_rows
+from exchange.registers.schemas import load_registers, place
+from exchange.registers.tables import current_rows
 from foundation.sensitive import Vault
 
 
@@ -22,20 +22,22 @@ def compare(
     connection: Connection,
     vault: Vault,
     comparisons: Sequence[Comparison],
-    staged: Sequence[StagedRow],
-    register: RegisterSchema,
+    records: Sequence[tuple[int, Mapping[str, Any]]],
 ) -> list[Finding]:
-    """Return findings `not-in-register` and `differs-from-lead-source` of a batch, by the row's own fields."""
+    """Return findings `not-in-register` and `differs-from-lead-source` of a batch.
+
+    Args:
+        records: each with the number of its row.
+    """
     if not comparisons:
         return []
-    records = [_record(vault, register, row) for row in staged]
     found: list[Finding] = []
     for comparison in comparisons:
         other = load_registers()[comparison.register_name]
         kind = other.keys[0][0]
         wanted = [
-            (row.origin_row, record, vault.blind_index(kind, str(record[comparison.key])))
-            for row, record in zip(staged, records, strict=True)
+            (row, record, vault.blind_index(kind, str(record[comparison.key])))
+            for row, record in records
             if record.get(comparison.key) is not None
         ]
         known = current_rows(connection, other.table, [subject for _, _, subject in wanted])
@@ -56,9 +58,3 @@ def compare(
                     found.append(Finding(origin_row, mine, "differs-from-lead-source"))
     return found
 
-
-def _record(vault: Vault, register: RegisterSchema, row: StagedRow) -> dict[str, Any]:
-    record: dict[str, Any] = orjson.loads(row.content)
-    if row.sealed is not None:
-        record |= orjson.loads(vault.open(row.sealed, place(register.table, row.subject)))
-    return record

@@ -67,26 +67,51 @@ class Figures:
     uniqueness: float
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the gates ask for, of one batch; see `Figures`.
+
+    Args:
+        keys: eight bytes of the blind index of each good row; None where nobody asks how many differ.
+    """
+
+    good: int
+    present: Mapping[str, int]
+    latest: Mapping[str, str]
+    keys: NDArray[np.int64] | None
+
+
+def measured(gates: Gates | None, checked: Checked, subjects: Sequence[bytes]) -> Measured:
+    """Measure a batch; `subjects` are the blind indexes of its good rows, the same for rows of one subject."""
+    if gates is None:
+        return Measured(len(subjects), {}, {}, None)
+    latest = {}
+    for name in gates.freshness:
+        days = (shown.get(name) or hidden.get(name) or "" for shown, hidden in checked.records)
+        latest[name] = max(days, default="")
+    present = {name: checked.present.get(name, 0) for name in gates.completeness}
+    keys = None if gates.uniqueness is None else np.frombuffer(b"".join(subjects), np.int64)[::2].copy()
+    return Measured(len(subjects), present, latest, keys)
+
+
 class Tally:
-    """Measures what the gates ask for, batch by batch, in constant memory."""
+    """Sums up what was measured, batch by batch, in constant memory."""
 
     def __init__(self, gates: Gates) -> None:
-        self._freshness = tuple(gates.freshness)
         self._present = dict.fromkeys(gates.completeness, 0)
         self._latest: dict[str, str] = {}
         self._keys = _Keys() if gates.uniqueness is not None else None
         self._good = 0
 
-    def add(self, checked: Checked, subjects: Sequence[bytes]) -> None:
-        """Take in a batch; `subjects` are the blind indexes of its good rows, the same for rows of one subject."""
-        self._good += len(subjects)
-        for name in self._present:
-            self._present[name] += sum(name in shown or name in hidden for shown, hidden in checked.records)
-        for name in self._freshness:
-            days = (shown.get(name) or hidden.get(name) or "" for shown, hidden in checked.records)
-            self._latest[name] = max(self._latest.get(name, ""), max(days, default=""))
-        if self._keys is not None:
-            self._keys.add(subjects)
+    def add(self, batch: Measured) -> None:
+        """Take in a batch."""
+        self._good += batch.good
+        for name, count in batch.present.items():
+            self._present[name] += count
+        for name, day in batch.latest.items():
+            self._latest[name] = max(self._latest.get(name, ""), day)
+        if self._keys is not None and batch.keys is not None:
+            self._keys.add(batch.keys)
 
     def figures(self, rows: int, quarantined: int) -> Figures:
         """Return what was found in a run that read `rows` and could not bring in `quarantined` of them."""
@@ -154,8 +179,7 @@ class _Keys:
     _held: int = 0
     _mask: int = 0
 
-    def add(self, subjects: Sequence[bytes]) -> None:
-        batch = np.frombuffer(b"".join(subjects), np.int64)[::2]
+    def add(self, batch: NDArray[np.int64]) -> None:
         batch = batch[batch & self._mask == 0]
         self._waiting.append(batch)
         self._held += len(batch)

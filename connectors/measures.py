@@ -40,6 +40,13 @@ class Measures:
         self.transformed.update((f.field, f.code) for f in checked.findings if f.code in TRANSFORMS)
         self.quarantined.update((bad.field or WHOLE_ROW, bad.reason) for bad in checked.bad)
 
+    def merge(self, other: Measures) -> None:
+        """Take in what was measured of other rows."""
+        self.good += other.good
+        self.present.update(other.present)
+        self.transformed.update(other.transformed)
+        self.quarantined.update(other.quarantined)
+
     def by_field(self, reasons: Mapping[str, int]) -> dict[str, dict[str, Any]]:
         """Return the counts as they stand in the report of a run.
 

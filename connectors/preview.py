@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from connectors.gates import GateVerdict, Tally, judge
+from connectors.gates import measured, GateVerdict, Tally, judge
 from connectors.mapping import Gates, SourceMapping
 from connectors.pipeline import BATCH_ROWS
 from connectors.quality import Checked, Checker
@@ -86,7 +86,7 @@ def preview(mapping: SourceMapping, origin: Source, *, rows: int, reveal: bool =
         bad += len(checked.bad)
         faults.update((row.field or "", row.reason) for row in checked.bad)
         findings.update((finding.field, finding.code) for finding in checked.findings)
-        tally.add(checked, list(_subjects(checked, register)))
+        tally.add(measured(gates, checked, list(_subjects(checked, register))))
         if len(shown) < rows:
             shown += _rows(batch, checked, mapping, register, reveal=reveal)[: rows - len(shown)]
     verdicts = judge(tally.figures(read, bad), gates, None, checker.today)

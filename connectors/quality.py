@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from itertools import repeat
 from typing import Any
 
 import jsonschema_rs
@@ -75,6 +74,8 @@ class Checker:
         self.register = register
         self.today = today
         self._validator = jsonschema_rs.validator_for(dict(register.schema))
+        # One call for a whole batch costs less than one for each row, and in most batches all rows fit.
+        self._all_valid = jsonschema_rs.validator_for({"type": "array", "items": dict(register.schema)}).is_valid
         self._empty = frozenset(mapping.empty)
         self._required = frozenset(register.schema["required"])
         self._sensitive = register.sensitive
@@ -132,26 +133,39 @@ class Checker:
 
     def _assemble(self, batch: RawBatch, columns: Mapping[str, Texts], notes: Notes) -> Checked:
         checked = Checked(bad=list(batch.bad), unnamed=len(batch.bad))
-        is_valid = self._validator.is_valid
         faults = notes.faults
         by_name = dict(sorted(columns.items()))
-        clear = [name for name in by_name if name not in self._sensitive]
-        secret = [name for name in by_name if name in self._sensitive]
-        rows = zip(
-            batch.origins,
-            batch.raw,
-            *(_rows(by_name, part, len(batch.raw)) for part in (clear, secret)),
-            strict=True,
-        )
-        for place, (origin, raw, clear_values, secret_values) in enumerate(rows):
+        shown = _records(by_name, [name for name in by_name if name not in self._sensitive], len(batch.raw))
+        hidden = _records(by_name, [name for name in by_name if name in self._sensitive], len(batch.raw))
+        if not faults and self._all_valid([open_ | secret for open_, secret in zip(shown, hidden, strict=True)]):
+            checked.origins = list(batch.origins)
+            checked.records = list(zip(shown, hidden, strict=True))
+            checked.raw = list(batch.raw)
+        else:
+            self._one_by_one(batch, zip(shown, hidden, strict=True), columns, notes, checked)
+        for place, field_name, code in notes.findings:
+            if place not in faults:
+                checked.findings.append(Finding(batch.origins[place], field_name, code))
+        checked.present = {name: _present(texts, faults) for name, texts in by_name.items()}
+        return checked
+
+    def _one_by_one(
+        self,
+        batch: RawBatch,
+        records: Iterable[tuple[dict[str, Any], dict[str, Any]]],
+        columns: Mapping[str, Texts],
+        notes: Notes,
+        checked: Checked,
+    ) -> None:
+        """Part the good rows of a batch from the bad ones."""
+        is_valid, faults = self._validator.is_valid, notes.faults
+        for place, (origin, raw, parts) in enumerate(zip(batch.origins, batch.raw, records, strict=True)):
             fault = faults.get(place)
             if fault is None:
-                shown = {n: v for n, v in zip(clear, clear_values, strict=True) if v is not None}
-                sealed = {n: v for n, v in zip(secret, secret_values, strict=True) if v is not None}
-                record = shown | sealed
+                record = parts[0] | parts[1]
                 if is_valid(record):
                     checked.origins.append(origin)
-                    checked.records.append((shown, sealed))
+                    checked.records.append(parts)
                     checked.raw.append(raw)
                     continue
                 fault = faults[place] = self._why(record)
@@ -161,11 +175,6 @@ class Checker:
                 checked.unnamed += 1
             else:
                 checked.spared.append(key)
-        for place, field_name, code in notes.findings:
-            if place not in faults:
-                checked.findings.append(Finding(batch.origins[place], field_name, code))
-        checked.present = {name: _present(texts, faults) for name, texts in by_name.items()}
-        return checked
 
     def _key(
         self, place: int, columns: Mapping[str, Texts], notes: Notes
@@ -201,9 +210,18 @@ def _present(texts: Texts, faults: Collection[int]) -> int:
     return len(texts) - texts.count(None) - sum(texts[place] is not None for place in faults)
 
 
-def _rows(by_name: Mapping[str, Texts], names: Sequence[str], count: int) -> Iterable[tuple[Any, ...]]:
-    columns = [by_name[name] for name in names]
-    return zip(*columns, strict=True) if columns else repeat((), count)
+def _records(by_name: Mapping[str, Texts], names: Sequence[str], count: int) -> list[dict[str, Any]]:
+    """Return the rows as records of these fields, without those that have no value."""
+    empty = {name: by_name[name].count(None) for name in names}
+    names = [name for name in names if empty[name] < count]
+    if not names:
+        return [{} for _ in range(count)]
+    rows = zip(*(by_name[name] for name in names), strict=True)
+    if not any(empty[name] for name in names):
+        return [dict(zip(names, values, strict=True)) for values in rows]
+    return [
+        {name: value for name, value in zip(names, values, strict=True) if value is not None} for values in rows
+    ]
 
 
 def _translated(texts: Texts, column: Column, notes: Notes) -> Texts:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +16,7 @@ from foundation.language import _
 
 LONGEST_ROW = 1 << 20
 """Bytes of one row, line breaks inside quotes included. Longer: the file is not what its mapping says."""
+_BLOCK = 1 << 17
 
 
 def read_delimited(
@@ -47,7 +50,33 @@ def delimited_batches(
     part: str = "",
     detected: tuple[str, ...] = (),
 ) -> Iterator[RawBatch]:
-    """Yield batches of rows whose columns are in the order of `wanted`, whatever their order in the file.
+    """Yield the slices of a file (`delimited_slices`), taken apart."""
+    slices = delimited_slices(
+        file,
+        name,
+        encoding=encoding,
+        delimiter=delimiter,
+        wanted=wanted,
+        batch_rows=batch_rows,
+        part=part,
+        detected=detected,
+    )
+    for piece in slices:
+        yield piece.taken_apart()
+
+
+def delimited_slices(
+    file: BinaryIO,
+    name: str,
+    *,
+    encoding: str,
+    delimiter: str,
+    wanted: Wanted,
+    batch_rows: int,
+    part: str = "",
+    detected: tuple[str, ...] = (),
+) -> Iterator[DelimitedSlice]:
+    """Yield slices of rows whose columns will be in the order of `wanted`, whatever their order in the file.
 
     The bytes are cut into rows before they are decoded, so that one row that cannot be decoded costs only itself.
     That is safe in UTF-8 and GB18030: no byte of a longer character is a line break or a quote there.
@@ -67,8 +96,32 @@ def delimited_batches(
     layout = Layout("delimited", encoding, delimiter, tuple(found), detected)
     number = 0
     while batch := list(islice(rows, batch_rows)):
-        yield _batch(batch, number, layout, order, part)
+        yield DelimitedSlice(batch, number, layout, order, part)
         number += len(batch)
+
+
+@dataclass(frozen=True, slots=True)
+class DelimitedSlice:
+    """Rows of delimited text, each as its bytes.
+
+    Args:
+        before: rows of the part before this slice.
+        order: place of each wanted column among those of the layout.
+    """
+
+    rows: list[bytes]
+    before: int
+    layout: Layout
+    order: list[int]
+    part: str
+
+    def taken_apart(self) -> RawBatch:
+        """Decode the rows and cut them into columns; a row that cannot be costs only itself."""
+        return _batch(self.rows, self.before, self.layout, self.order, self.part)
+
+    def original(self, origin_row: int) -> bytes:
+        """Return the bytes of a row."""
+        return self.rows[origin_row - self.before - 1]
 
 
 def _physical_rows(file: BinaryIO, name: str, encoding: str, delimiter: str) -> Iterator[bytes]:
@@ -79,29 +132,39 @@ def _physical_rows(file: BinaryIO, name: str, encoding: str, delimiter: str) -> 
     is_whole = _whole(delimiter.encode()).fullmatch
     # The second byte of a GB18030 character can look like the one delimiter, and the other is made of two.
     ambiguous = delimiter in "|，" and encoding != "utf-8"
-    for line in iter(lambda: file.readline(LONGEST_ROW), b""):
-        size += len(line)
-        if (not line.endswith(b"\n") and len(line) >= LONGEST_ROW) or size > LONGEST_ROW:
-            raise SourceError(_("{file} holds a row of more than {size} bytes"), file=name, size=LONGEST_ROW)
-        # Most lines are whole rows by the first or the second look; the third is for quotes that are odd.
-        if held or b'"' in line:
-            seen = line.decode(encoding, "replace").encode() if ambiguous else line
-            if (held or not is_whole(seen)) and _leaves_open(seen, opening, bool(held)):
-                held.append(line)
-                continue
-        row = b"".join((*held, line)) if held else line
-        held, size = [], 0
-        row = row.rstrip(b"\r\n")
-        if row:
-            yield row
+    while block := file.read(_BLOCK):
+        block += file.readline(LONGEST_ROW)
+        if not held and (b'"' not in block or (not ambiguous and is_whole(block))) and len(block) < LONGEST_ROW:
+            # The usual block, in which every line is a row: one look is enough.
+            for line in block.split(b"\n"):
+                if row := line.rstrip(b"\r"):
+                    yield row
+            continue
+        for line in io.BytesIO(block):
+            size += len(line)
+            if size > LONGEST_ROW or (not line.endswith(b"\n") and len(line) >= LONGEST_ROW):
+                raise SourceError(
+                    _("{file} holds a row of more than {size} bytes"), file=name, size=LONGEST_ROW
+                )
+            if held or b'"' in line:
+                seen = line.decode(encoding, "replace").encode() if ambiguous else line
+                if (held or not is_whole(seen)) and _leaves_open(seen, opening, bool(held)):
+                    held.append(line)
+                    continue
+            row = b"".join((*held, line)) if held else line
+            held, size = [], 0
+            row = row.rstrip(b"\r\n")
+            if row:
+                yield row
     if held:
         raise SourceError(_("{file} ends inside a quoted field"), file=name)
 
 
 def _whole(delimiter: bytes) -> re.Pattern[bytes]:
-    """Match a line in which every quote opens or closes a field or is doubled inside one, and none stays open."""
-    quoted = rb'"[^"]*+(?:""[^"]*+)*+"'
-    return re.compile(rb"(?:%b)?+[^\"]*+(?:(?<=%b)%b[^\"]*+)*+" % (quoted, re.escape(delimiter), quoted))
+    """Match lines in which every quote opens or closes a field or is doubled inside one, and none stays open."""
+    quoted = rb'"[^"\n]*+(?:""[^"\n]*+)*+"'
+    starts = rb"(?:(?<=%b)|(?<=\n))" % re.escape(delimiter)
+    return re.compile(rb"(?:%b)?+[^\"]*+(?:%b%b[^\"]*+)*+" % (quoted, starts, quoted))
 
 
 def _leaves_open(line: bytes, opening: bytes, is_open: bool) -> bool:

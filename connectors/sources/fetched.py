@@ -11,7 +11,7 @@ from typing import IO, Protocol
 
 from connectors.mapping import SourceMapping
 from connectors.sources.files import FileSource
-from connectors.sources.raw import RawBatch, SourceError
+from connectors.sources.raw import RawBatch, Slice, SourceError
 from foundation.language import _
 
 SETTLE_SECONDS = 2.0
@@ -83,6 +83,14 @@ class FetchedFile:
             SourceError: it cannot be fetched, is not the one that was seen, or cannot be read.
         """
         return self._fetched().batches(batch_rows, after)
+
+    def slices(self, batch_rows: int, after: str | None = None) -> Iterator[Slice]:
+        """Yield the same, slice by slice.
+
+        Raises:
+            SourceError: as `batches` does.
+        """
+        return self._fetched().slices(batch_rows, after)
 
     def digest(self) -> str:
         """Return SHA-256 of the file."""

@@ -9,11 +9,11 @@ from pathlib import Path
 from connectors.mapping import SourceMapping
 from connectors.sources.archive import Member, members
 from connectors.sources.dbf import dbf_batches
-from connectors.sources.delimited import delimited_batches
+from connectors.sources.delimited import delimited_slices
 from connectors.sources.detect import array_member, format_of, text_layout
 from connectors.sources.json_array import array_batches
 from connectors.sources.json_lines import line_batches
-from connectors.sources.raw import RawBatch, SourceError
+from connectors.sources.raw import RawBatch, Slice, SourceError
 from connectors.sources.workbook import workbook_batches
 from connectors.sources.xml_records import xml_batches
 from foundation.language import _
@@ -38,6 +38,14 @@ class FileSource:
         Raises:
             SourceError: the file cannot be read (further), or changes while it is read.
         """
+        return (piece.taken_apart() for piece in self.slices(batch_rows, after))
+
+    def slices(self, batch_rows: int, after: str | None = None) -> Iterator[Slice]:
+        """Yield the same, slice by slice: delimited text is not taken apart here.
+
+        Raises:
+            SourceError: as `batches` does.
+        """
         path, mapping = self._path, self._mapping
         self._must_be_the_same()
         read_once = path.exists() and not (path.is_file() or path.is_dir())
@@ -47,9 +55,9 @@ class FileSource:
             )
         return self._parts(batch_rows)
 
-    def _parts(self, batch_rows: int) -> Iterator[RawBatch]:
+    def _parts(self, batch_rows: int) -> Iterator[Slice]:
         for member in members(self._path, self._mapping.members):
-            yield from _batches(member, self._mapping, batch_rows)
+            yield from _slices(member, self._mapping, batch_rows)
         self._must_be_the_same()
 
     def _must_be_the_same(self) -> None:
@@ -67,7 +75,7 @@ class FileSource:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _batches(member: Member, mapping: SourceMapping, batch_rows: int) -> Iterator[RawBatch]:
+def _slices(member: Member, mapping: SourceMapping, batch_rows: int) -> Iterator[Slice]:
     """Yield the rows of one member by the reader of its format."""
     form: str = mapping.format
     detected: tuple[str, ...] = ()
@@ -116,7 +124,7 @@ def _batches(member: Member, mapping: SourceMapping, batch_rows: int) -> Iterato
             )
         else:
             assert encoding is not None and delimiter is not None
-            yield from delimited_batches(
+            yield from delimited_slices(
                 file,
                 name,
                 encoding=encoding,

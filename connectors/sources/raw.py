@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from foundation.errors import DomainError
 from foundation.language import _
@@ -119,6 +119,26 @@ class RawBatch:
     layout: Layout | None = None
     cursor: str | None = None
 
+    def taken_apart(self) -> RawBatch:
+        """Return itself: its rows are in columns."""
+        return self
+
+    def original(self, origin_row: int) -> bytes:
+        """Return the original bytes of a row of `origins`."""
+        return self.raw[self.origins.index(origin_row)]
+
+
+class Slice(Protocol):
+    """Rows that may still have to be taken apart, which another process can do. A batch is one that has been."""
+
+    def taken_apart(self) -> RawBatch:
+        """Return the rows in columns, and those set aside that could not be taken apart."""
+        ...
+
+    def original(self, origin_row: int) -> bytes:
+        """Return the original bytes of a row."""
+        ...
+
 
 class Source(Protocol):
     """Where rows come from: a file, a database, an interface, a batch sent to us.
@@ -144,4 +164,13 @@ class Source(Protocol):
 
     def digest(self) -> str:
         """Return what tells this content from another (SHA-256 of a file, hexadecimal), or the empty string."""
+        ...
+
+
+@runtime_checkable
+class SlicedSource(Source, Protocol):
+    """A source that can give its rows before it takes them apart."""
+
+    def slices(self, batch_rows: int, after: str | None) -> Iterator[Slice]:
+        """Yield the same as `batches`, slice by slice."""
         ...

@@ -75,7 +75,7 @@ def staged(
 ) -> list[ContributionRow]:
     """Return rows of the batch in hand as what this source says now."""
     found = connection.execute(
-        "SELECT subject, content::jsonb, sealed, fingerprint, origin_row, provenance::jsonb -> 'transforms' FROM staged"
+        "SELECT subject, content, sealed, fingerprint, origin_row, provenance -> 'transforms' FROM staged"
         " WHERE subject = ANY(%s)",
         [list(subjects)],
     )

@@ -59,4 +59,9 @@ def load_registers() -> Mapping[str, RegisterSchema]:
 
 def place(table: str, subject: bytes) -> bytes:
     """Return where a sealed part stands, so that it opens in no other row (see `Vault.seal`)."""
-    return table.encode() + b"\0" + subject
+    return place_in(table) + subject
+
+
+def place_in(table: str) -> bytes:
+    """Return what the places of all rows of a table begin with; the subject follows."""
+    return table.encode() + b"\0"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import struct
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from psycopg import Connection, sql
@@ -108,12 +108,13 @@ class Merged:
 def prepare_staging(connection: Connection) -> None:
     """Make the temporary tables of a run.
 
-    `staged` holds one batch; `standing` those of its subjects that the register had already; `seen` the subjects that
+    `staged` holds what of a batch the register may know; `standing` those of its subjects that the register had already; `seen` the subjects that
     this run met and left unchanged; `spared` those that a snapshot names in a row that could not be brought in.
     """
     connection.execute(
-        "CREATE TEMPORARY TABLE staged (subject bytea PRIMARY KEY, content text NOT NULL, sealed bytea,"
-        " fingerprint bytea NOT NULL, origin_row bigint NOT NULL, provenance text)"
+        "CREATE TEMPORARY TABLE staged (subject bytea PRIMARY KEY, content jsonb NOT NULL, sealed bytea,"
+        " fingerprint bytea NOT NULL, origin_row bigint NOT NULL, provenance jsonb, source text, run_id uuid,"
+        " origin_part text, version integer, valid_from timestamptz)"
     )
     connection.execute(
         "CREATE TEMPORARY TABLE standing (subject bytea NOT NULL, origin_row bigint NOT NULL, same boolean NOT NULL,"
@@ -130,9 +131,74 @@ def prepare_staging(connection: Connection) -> None:
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_TRAILER = b"\xff\xff"
 _NULL = b"\xff\xff\xff\xff"
-_FIRST = struct.Struct(">hi16si")  # six fields; subject; length of the content
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_FIRST = struct.Struct(">hi16siB")  # eleven fields; subject; length of the content, and the version of its form
 _LENGTH = struct.Struct(">i")
-_LAST = struct.Struct(">i16siq")  # fingerprint; origin row
+_JSON = struct.Struct(">iB")
+_MARK = struct.Struct(">i16siq")  # fingerprint; origin row
+_COPIED = (
+    "subject, content, sealed, fingerprint, origin_row, provenance, source, run_id, origin_part, version, valid_from"
+)
+
+Spell = Callable[[bytes, bytes, bytes | None, bytes, int, bytes | None], bytes]
+"""Spells a row; the parameters are those of `StagedRow`."""
+
+
+def speller(source: str, run_id: uuid.UUID, part: str, now: datetime) -> Spell:
+    """Return what spells the rows of a batch as binary COPY takes them, each its subject's first version.
+
+    Spelled here in one piece, since a call for each value costs more than all else about a row.
+    """
+    origin, place = source.encode(), part.encode()
+    tail = b"".join(
+        (
+            _LENGTH.pack(len(origin)) + origin,
+            _LENGTH.pack(16) + run_id.bytes,
+            _LENGTH.pack(len(place)) + place,
+            struct.pack(">ii", 4, 1),
+            struct.pack(">iq", 8, (now - _EPOCH) // timedelta(microseconds=1)),
+        )
+    )
+    first, length, json, mark = _FIRST.pack, _LENGTH.pack, _JSON.pack, _MARK.pack
+
+    def spell(
+        subject: bytes,
+        content: bytes,
+        sealed: bytes | None,
+        fingerprint: bytes,
+        origin_row: int,
+        transforms: bytes | None,
+    ) -> bytes:
+        hidden = _NULL if sealed is None else length(len(sealed)) + sealed
+        if transforms is None:
+            provenance = _NULL
+        else:
+            provenance = b'{"transforms":%b}' % transforms
+            provenance = json(len(provenance) + 1, 1) + provenance
+        head = first(11, 16, subject, len(content) + 1, 1)
+        return b"".join((head, content, hidden, mark(16, fingerprint, 8, origin_row), provenance, tail))
+
+    return spell
+
+
+@dataclass(frozen=True, slots=True)
+class Spelled:
+    """The rows of a batch as COPY takes them, all of these in step, in the order of their subjects.
+
+    That order makes the merge walk its index once.
+    """
+
+    subjects: Sequence[bytes]
+    fingerprints: Sequence[bytes]
+    rows: Sequence[bytes]
+
+
+def spelled(rows: Sequence[StagedRow], spell: Spell) -> Spelled:
+    """Spell rows."""
+    ordered = sorted(rows)
+    return Spelled(
+        [row.subject for row in ordered], [row.fingerprint for row in ordered], [spell(*row) for row in ordered]
+    )
 
 
 def lock_register(connection: Connection, table: str) -> None:
@@ -143,43 +209,98 @@ def lock_register(connection: Connection, table: str) -> None:
     connection.execute("SELECT pg_advisory_xact_lock(hashtext('zhengtong register'), hashtext(%s))", [table])
 
 
-def stage(connection: Connection, rows: Sequence[StagedRow]) -> None:
-    """Bring a batch into `staged` by binary COPY, spelled here in one piece: a call for each row costs more.
+def bring_in(
+    connection: Connection,
+    table: str,
+    rows: Spelled,
+    *,
+    source: str,
+    run_id: uuid.UUID,
+    now: datetime,
+    part: str = "",
+) -> Merged:
+    """Bring a batch into a register: what is new directly, what is as it was not at all, and the rest by a merge.
 
-    Rows in the order of their subjects make the merge walk its index once.
+    The caller holds the register (`lock_register`): what is new now is new until the transaction ends.
     """
     connection.execute("TRUNCATE staged, standing")
-    first, length, last = _FIRST.pack, _LENGTH.pack, _LAST.pack
-    parts = [_COPY_HEADER]
-    for row in rows:
-        content, sealed = row.content, row.sealed
-        parts += (first(6, 16, row.subject, len(content)), content)
-        parts += (_NULL,) if sealed is None else (length(len(sealed)), sealed)
-        parts.append(last(16, row.fingerprint, 8, row.origin_row))
-        if row.transforms is None:
-            parts.append(_NULL)
+    standing = _standing(connection, table, rows.subjects, source, run_id)
+    fresh: list[bytes] = []
+    again: list[bytes] = []
+    rest: list[bytes] = []
+    same = 0
+    for subject, fingerprint, row in zip(rows.subjects, rows.fingerprints, rows.rows, strict=True):
+        known = standing.get(subject)
+        if known is None:
+            fresh.append(row)
+        elif known.fingerprint == fingerprint:
+            same += 1
+            if not known.own:
+                again.append(subject)
         else:
-            provenance = b'{"transforms":%b}' % row.transforms
-            parts += (length(len(provenance)), provenance)
-    parts.append(_COPY_TRAILER)
-    with (
-        connection.cursor() as cursor,
-        cursor.copy(
-            "COPY staged (subject, content, sealed, fingerprint, origin_row, provenance)"
-            " FROM STDIN (FORMAT BINARY)"
-        ) as copy,
-    ):
-        copy.write(b"".join(parts))
+            rest.append(row)
+    if fresh:
+        _copy(connection, sql.Identifier("exchange", table), fresh)
+    if again:
+        connection.execute("INSERT INTO seen SELECT unnest(%s::bytea[]) ON CONFLICT DO NOTHING", [again])
+    if not rest:
+        return Merged(len(fresh), 0, same, ())
+    _copy(connection, sql.Identifier("staged"), rest)
+    merged = _merge(connection, table, source, run_id, len(rest), now, part)
+    return replace(merged, inserted=merged.inserted + len(fresh), unchanged=merged.unchanged + same)
 
 
-def merge(
+class _Known(NamedTuple):
+    """What a register says of a subject of which only one source, this one, speaks; else no fingerprint.
+
+    Args:
+        own: this run brought it.
+    """
+
+    fingerprint: bytes | None
+    own: bool
+
+
+def _standing(
+    connection: Connection, table: str, subjects: Sequence[bytes], source: str, run_id: uuid.UUID
+) -> dict[bytes, _Known]:
+    """Return what is known of subjects; one that ended is known, too: it goes on counting its versions."""
+    found = connection.execute(
+        sql.SQL(
+            "SELECT subject, CASE WHEN source = %s AND NOT coalesce(provenance ? 'fields', false) THEN fingerprint END,"
+            " run_id = %s FROM {} WHERE subject = ANY(%s)"
+        ).format(sql.Identifier("exchange", table)),
+        [source, run_id, list(subjects)],
+        binary=True,
+    )
+    known = {subject: _Known(fingerprint, own) for subject, fingerprint, own in found}
+    absent = [subject for subject in subjects if subject not in known] if known else list(subjects)
+    if absent:
+        ended = connection.execute(
+            sql.SQL("SELECT DISTINCT subject FROM {} WHERE subject = ANY(%s)").format(
+                sql.Identifier("exchange", f"{table}_history")
+            ),
+            [absent],
+            binary=True,
+        )
+        known |= {subject: _Known(None, False) for (subject,) in ended}
+    return known
+
+
+def _copy(connection: Connection, target: sql.Identifier, rows: Sequence[bytes]) -> None:
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(target, sql.SQL(_COPIED))
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write(b"".join((_COPY_HEADER, *rows, _COPY_TRAILER)))
+
+
+def _merge(
     connection: Connection,
     table: str,
     source: str,
     run_id: uuid.UUID,
     staged: int,
     now: datetime,
-    part: str = "",
+    part: str,
 ) -> Merged:
     """Merge `staged` into a register: insert, change (the old version goes to the history), leave unchanged.
 
@@ -206,9 +327,9 @@ def merge(
     # A subject that was ended and comes back goes on counting its versions.
     ((inserted,),) = run(
         "INSERT INTO {table} (subject, content, sealed, fingerprint, source, run_id, origin_part, origin_row, version,"
-        " valid_from, provenance) SELECT subject, content::jsonb, sealed, fingerprint, %(source)s, %(run)s, %(part)s,"
+        " valid_from, provenance) SELECT subject, content, sealed, fingerprint, %(source)s, %(run)s, %(part)s,"
         " origin_row, coalesce((SELECT max(version) FROM {history} h WHERE h.subject = staged.subject), 0) + 1,"
-        " %(now)s, provenance::jsonb FROM staged ON CONFLICT (subject) DO NOTHING"
+        " %(now)s, provenance FROM staged ON CONFLICT (subject) DO NOTHING"
     )
     if inserted == staged:
         return Merged(inserted, 0, 0, ())
@@ -232,9 +353,9 @@ def merge(
     )
     if changed:
         run(
-            "UPDATE {table} u SET content = s.content::jsonb, sealed = s.sealed, fingerprint = s.fingerprint,"
+            "UPDATE {table} u SET content = s.content, sealed = s.sealed, fingerprint = s.fingerprint,"
             " source = %(source)s, run_id = %(run)s, origin_part = %(part)s, origin_row = s.origin_row,"
-            " version = r.version + 1, valid_from = %(now)s, provenance = s.provenance::jsonb"
+            " version = r.version + 1, valid_from = %(now)s, provenance = s.provenance"
             " FROM {changing} WHERE u.subject = d.subject"
         )
     unchanged = staged - inserted - changed - len(conflicts) - len(shared)

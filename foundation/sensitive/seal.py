@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Callable
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -40,6 +41,21 @@ class Vault:
         """
         nonce = os.urandom(NONCE_BYTES)
         return self._header + nonce + self._current.encrypt(nonce, plain, place)
+
+    def sealer(self, messages: int) -> Callable[[bytes, bytes], bytes]:
+        """Return what seals as `seal` does, for at most `messages` messages: their nonces are drawn at once.
+
+        More raise StopIteration.
+        """
+        drawn = os.urandom(NONCE_BYTES * messages)
+        nonces = iter([drawn[at : at + NONCE_BYTES] for at in range(0, len(drawn), NONCE_BYTES)])
+        header, encrypt = self._header, self._current.encrypt
+
+        def seal(plain: bytes, place: bytes) -> bytes:
+            nonce = next(nonces)
+            return header + nonce + encrypt(nonce, plain, place)
+
+        return seal
 
     def open(self, sealed: bytes, place: bytes) -> bytes:
         """Return what was sealed for this place.

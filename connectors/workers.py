@@ -1,0 +1,96 @@
+"""Making slices ready in processes beside this one, in their order.
+
+Taking rows apart, checking and sealing them is most of the work of a run, and each slice is its own. What a worker
+gives back is what the database takes; only this process talks to it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+
+from connectors.ready import Preparer, Ready
+from connectors.sources.raw import Slice
+from foundation.errors import DomainError
+from foundation.language import _
+from foundation.memory import keep_freed_memory
+
+SlicesReady = Callable[[Iterable[Slice]], Iterator[tuple[Slice, Ready]]]
+
+
+class WorkerDied(DomainError):
+    """A process that made rows ready came to an end before its work did."""
+
+    code = "worker-died"
+
+
+@contextmanager
+def making_ready(preparer: Preparer, workers: int) -> Iterator[SlicesReady]:
+    """Give what makes slices ready, one after the other in their order.
+
+    Enter it before this process opens connections or starts threads: the workers are copies of it as it is then.
+
+    Args:
+        workers: processes; 0: in this one. Each holds at most two slices at a time.
+    """
+    if workers == 0:
+        yield lambda slices: ((piece, preparer.make_ready(piece)) for piece in slices)
+        return
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _begin, (preparer,))
+    try:
+        # The first task starts all processes.
+        pool.submit(_nothing).result()
+        yield lambda slices: _in_order(pool, slices, workers * 2)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _in_order(pool: ProcessPoolExecutor, slices: Iterable[Slice], most: int) -> Iterator[tuple[Slice, Ready]]:
+    waiting: deque[tuple[Slice, Future[Ready]]] = deque()
+    try:
+        for piece in slices:
+            waiting.append((piece, pool.submit(_make_ready, piece)))
+            if len(waiting) >= most:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    except BrokenProcessPool as error:
+        raise WorkerDied(_("a process that takes rows apart ended before its work did")) from error
+
+
+_preparer: Preparer
+"""Of a worker: what it was started with."""
+
+
+def _begin(preparer: Preparer) -> None:
+    global _preparer  # noqa: PLW0603 -- a worker serves one run
+    _preparer = preparer
+    # An interrupt reaches the whole group; the parent decides what becomes of the run.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep_freed_memory()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process with the one that started it, however that ended: the pipes between them do not tell."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _make_ready(piece: Slice) -> Ready:
+    return _preparer.make_ready(piece)
