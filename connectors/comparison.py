@@ -57,4 +57,3 @@ def compare(
                 ):
                     found.append(Finding(origin_row, mine, "differs-from-lead-source"))
     return found
-

@@ -6,6 +6,7 @@ whether it is committed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -85,13 +86,22 @@ def measured(gates: Gates | None, checked: Checked, subjects: Sequence[bytes]) -
     """Measure a batch; `subjects` are the blind indexes of its good rows, the same for rows of one subject."""
     if gates is None:
         return Measured(len(subjects), {}, {}, None)
-    latest = {}
-    for name in gates.freshness:
-        days = (shown.get(name) or hidden.get(name) or "" for shown, hidden in checked.records)
-        latest[name] = max(days, default="")
-    present = {name: checked.present.get(name, 0) for name in gates.completeness}
+    columns = checked.columns
+    latest = {name: max(filter(None, columns.get(name, ())), default="") for name in gates.freshness}
+    present = {name: checked.having(name) for name in gates.completeness}
     keys = None if gates.uniqueness is None else np.frombuffer(b"".join(subjects), np.int64)[::2].copy()
     return Measured(len(subjects), present, latest, keys)
+
+
+def merged(parts: Sequence[Measured]) -> Measured:
+    """Return what was measured of several batches as of one."""
+    present: Counter[str] = Counter()
+    latest: dict[str, str] = {}
+    for part in parts:
+        present.update(part.present)
+        latest |= {name: max(latest.get(name, ""), day) for name, day in part.latest.items()}
+    keys = [part.keys for part in parts if part.keys is not None]
+    return Measured(sum(part.good for part in parts), present, latest, np.concatenate(keys) if keys else None)
 
 
 class Tally:

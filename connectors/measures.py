@@ -35,8 +35,9 @@ class Measures:
 
     def add(self, checked: Checked) -> None:
         """Take in a batch, once its rows were held against each other."""
-        self.good += len(checked.records)
-        self.present.update(checked.present)
+        self.good += len(checked.origins)
+        for name in checked.columns:
+            self.present[name] += checked.having(name)
         self.transformed.update((f.field, f.code) for f in checked.findings if f.code in TRANSFORMS)
         self.quarantined.update((bad.field or WHOLE_ROW, bad.reason) for bad in checked.bad)
 

@@ -8,7 +8,7 @@ import hashlib
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -26,13 +26,15 @@ from connectors.mapping import Snapshot, SourceMapping
 from connectors.mapping.ranks import lead_ranks
 from connectors.measures import Measures
 from connectors.normalise import TRANSFORMS
-from connectors.quality import Checked, Checker, Finding, count_reasons
-from connectors.sources.raw import BadRow, Layout, RawBatch, Source
+from connectors.quality import Finding, count_reasons
+from connectors.ready import Preparer, Ready
+from connectors.sources.raw import BadRow, Layout, Slice, SlicedSource, Source
+from connectors.workers import making_ready
 from exchange.registers.contributions import end_missing, find_missing, spare
 from exchange.registers.joining import JoinReport, join, leave
 from exchange.registers.lead import Rank
-from exchange.registers.schemas import RegisterSchema, load_registers, place
-from exchange.registers.tables import StagedRow, lock_register, merge, prepare_staging, stage
+from exchange.registers.schemas import RegisterSchema, load_registers
+from exchange.registers.tables import Merged, bring_in, lock_register, prepare_staging
 from foundation.civil import civil_date
 from foundation.language import _
 from foundation.memory import keep_freed_memory
@@ -43,8 +45,8 @@ AHEAD = 2
 """Batches that may wait for the database while the next is prepared: bounds the memory."""
 MOST_LAYOUTS = 1000
 
-Settle = Callable[[psycopg.Connection, uuid.UUID, RawBatch, list[BadRow]], None]
-"""What else belongs to the transaction of a batch: given the run, the batch, and its rows that stay behind."""
+Settle = Callable[[psycopg.Connection, uuid.UUID, int, list[BadRow]], None]
+"""What else belongs to the transaction of a batch: given the run, `RawBatch.end`, and its rows that stay behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +90,6 @@ class Report:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A batch ready for the database: nothing in it is still to be computed."""
-
-    staged: list[StagedRow]
-    raw_by_row: dict[int, bytes]
-    bad: list[BadRow]
-    findings: list[Finding]
-    duplicates: int
-    subjects: list[bytes]
-    spared: list[bytes]
-    batch: RawBatch
-
-
 def run(
     mapping: SourceMapping,
     origin: Source,
@@ -112,6 +100,7 @@ def run(
     batch_rows: int = BATCH_ROWS,
     sources_folder: Path | None = None,
     settle: Settle | None = None,
+    workers: int = 0,
 ) -> Report:
     """Bring what a source has into its register.
 
@@ -129,16 +118,18 @@ def run(
     Args:
         sources_folder: mappings of this city, which say who leads where another source speaks of the same subject.
         settle: called within the transaction of each batch, once its rows are merged or in quarantine.
+        workers: processes that make rows ready beside this one, copies of it as it is now (`making_ready`); 0: none.
 
     Raises:
         GateClosed: the file fell short of a gate of its source; says of which and by how much.
         SourceError: the file as a whole cannot be read (further), or changed after it was judged.
+        WorkerDied: a worker came to an end, as by a system short of memory.
         psycopg.Error: the database went away; what was committed stays.
     """
     started = time.perf_counter()
     register = load_registers()[mapping.register_name]
     run_id = uuid.uuid4()
-    checker = Checker(mapping, register, civil_date(datetime.now(UTC)))
+    today = civil_date(datetime.now(UTC))
     content = origin.digest()
     total = Report(
         mapping.source,
@@ -154,7 +145,11 @@ def run(
         content=content,
         rules=_rules(mapping, register),
     )
-    with psycopg.connect(database, autocommit=True) as connection:
+    preparer = Preparer(mapping, register, vault, run_id, today)
+    with (
+        making_ready(preparer, workers) as make_ready,
+        psycopg.connect(database, autocommit=True) as connection,
+    ):
         cursors.begin_run(connection, run_id, mapping.source, origin.name, datetime.now(UTC))
         same = _same(connection, mapping, total)
         if same is not None:
@@ -173,11 +168,16 @@ def run(
                 if tally is not None:
                     lock_register(connection, register.table)
                 after = cursors.where(connection, mapping.source)
-                total = _bring_in(origin.batches(batch_rows, after), checker, write, tally, progress, total)
+                slices: Iterable[Slice] = (
+                    origin.slices(batch_rows, after)
+                    if isinstance(origin, SlicedSource)
+                    else origin.batches(batch_rows, after)
+                )
+                total = _bring_in(make_ready(slices), write, tally, progress, total)
                 if mapping.gates is not None and tally is not None:
                     figures = tally.figures(total.read, total.quarantined)
                     last = cursors.last_rows(connection, mapping.source)
-                    total = _judged(total, judge(figures, mapping.gates, last, checker.today), origin.name)
+                    total = _judged(total, judge(figures, mapping.gates, last, today), origin.name)
         except _Stopped as stopped:
             report = replace(stopped.report, seconds=round(time.perf_counter() - started, 3))
             cursors.finish_run(connection, run_id, report.as_json(), datetime.now(UTC))
@@ -218,31 +218,28 @@ def _same(connection: psycopg.Connection, mapping: SourceMapping, total: Report)
 
 
 def _bring_in(
-    batches: Iterator[RawBatch],
-    checker: Checker,
+    batches: Iterable[tuple[Slice, Ready]],
     write: _Writer,
     tally: Tally | None,
     progress: Callable[[int], None] | None,
     total: Report,
 ) -> Report:
-    """Check and write all batches, the next one while the database has the one before."""
+    """Write all batches, the next one being made ready while the database has the one before."""
     layouts: dict[str, Layout] = {}
     measures = Measures()
     unnamed = 0
     with _loading(), ThreadPoolExecutor(max_workers=1) as database_thread:
         waiting: deque[Future[Report]] = deque()
-        for batch in batches:
-            checked = checker.check(batch)
-            prepared = _prepare(checked, write.register, write.vault, batch)
+        for piece, ready in batches:
             if tally is not None:
-                tally.add(checked, prepared.subjects)
-            measures.add(checked)
-            unnamed += checked.unnamed
-            if batch.layout is not None and len(layouts) < MOST_LAYOUTS:
-                layouts.setdefault(batch.part, batch.layout)
+                tally.add(ready.measured)
+            measures.merge(ready.measures)
+            unnamed += ready.unnamed
+            if ready.layout is not None and len(layouts) < MOST_LAYOUTS:
+                layouts.setdefault(ready.part, ready.layout)
             if len(waiting) >= AHEAD:
                 total = _sum(total, waiting.popleft().result(), progress)
-            waiting.append(database_thread.submit(write.batch, prepared))
+            waiting.append(database_thread.submit(write.batch, piece, ready))
         while waiting:
             total = _sum(total, waiting.popleft().result(), progress)
         if write.mapping.snapshot is not None:
@@ -320,9 +317,10 @@ class _Writer:
     rank: Rank
     settle: Settle | None
 
-    def batch(self, prepared: _Prepared) -> Report:
+    def batch(self, piece: Slice, ready: Ready) -> Report:
         try:
-            return self._batch(prepared)
+            with self._transaction():
+                return self._batch(piece, ready)
         except BaseException:
             # The next batch waits already, and nothing behind a failed one may come in.
             self.connection.close()
@@ -332,69 +330,70 @@ class _Writer:
         """Return a transaction of its own; within that of a run with gates there is nothing to add."""
         return contextlib.nullcontext() if self.mapping.gates is not None else self.connection.transaction()
 
-    def _batch(self, prepared: _Prepared) -> Report:
-        now = datetime.now(UTC)
-        source, part = self.mapping.source, prepared.batch.part
-        with self._transaction():
-            lock_register(self.connection, self.register.table)
-            stage(self.connection, prepared.staged)
-            merged = merge(
-                self.connection, self.register.table, source, self.run_id, len(prepared.staged), now, part
-            )
-            joined = JoinReport(0, 0, ())
-            if merged.shared:
-                joined = join(
-                    self.connection,
-                    self.vault,
-                    self.register,
-                    merged.shared,
-                    source=source,
-                    run_id=self.run_id,
-                    part=part,
-                    rank=self.rank,
-                    now=now,
-                )
-            if prepared.spared:
-                spare(self.connection, prepared.spared)
-            bad = prepared.bad + [
-                BadRow(row, None, "conflict-within-source", prepared.raw_by_row[row])
-                for row in merged.conflicts
-            ]
-            if bad:
-                layout = prepared.batch.layout
-                quarantine.put(self.connection, self.vault, source, self.run_id, bad, now, part, layout)
-            if self.settle is not None:
-                self.settle(self.connection, self.run_id, prepared.batch, bad)
-            left_out = frozenset(row.origin_row for row in bad)
-            found = prepared.findings + compare(
-                self.connection, self.vault, self.mapping.compare, prepared.staged, self.register
-            )
-            found += [Finding(row, name, "differs-from-lead-source") for row, name in joined.differing]
-            found = [finding for finding in found if finding.origin_row not in left_out]
-            if found:
-                rows = sorted({(f.origin_row, f.field, f.code) for f in found if f.code not in TRANSFORMS})
-                cursors.add_findings(self.connection, self.run_id, part, rows)
-            cursors.move(
-                self.connection,
-                source,
-                self.run_id,
-                self.origin_digest,
-                prepared.batch.end,
-                prepared.batch.cursor,
-                now,
-            )
+    def _batch(self, piece: Slice, ready: Ready) -> Report:
+        """Write a batch: rows, quarantine, findings, cursor."""
+        connection, source, part, now = self.connection, self.mapping.source, ready.part, ready.now
+        lock_register(connection, self.register.table)
+        merged, joined = self._rows(ready)
+        if ready.spared:
+            spare(connection, ready.spared)
+        bad = ready.bad + [
+            BadRow(row, None, "conflict-within-source", piece.original(row)) for row in merged.conflicts
+        ]
+        if bad:
+            quarantine.put(connection, self.vault, source, self.run_id, bad, now, part, ready.layout)
+        if self.settle is not None:
+            self.settle(connection, self.run_id, ready.end, bad)
+        found = self._findings(ready, joined, frozenset(row.origin_row for row in bad))
+        cursors.move(connection, source, self.run_id, self.origin_digest, ready.end, ready.cursor, now)
         return Report(
             source=source,
             run_id=str(self.run_id),
-            read=len(prepared.staged) + len(prepared.bad) + prepared.duplicates,
+            read=len(ready.rows.rows) + len(ready.bad) + ready.duplicates,
             inserted=merged.inserted,
             changed=merged.changed + joined.changed,
-            unchanged=merged.unchanged + joined.unchanged + prepared.duplicates,
+            unchanged=merged.unchanged + joined.unchanged + ready.duplicates,
             quarantined=len(bad),
             reasons=dict(count_reasons(bad)),
-            findings=dict(Counter(f.code for f in found)),
+            findings=dict(Counter(finding.code for finding in found)),
             seconds=0.0,
         )
+
+    def _rows(self, ready: Ready) -> tuple[Merged, JoinReport]:
+        """Bring the rows into the register, and join those of whom other sources speak, too."""
+        merged = bring_in(
+            self.connection,
+            self.register.table,
+            ready.rows,
+            source=self.mapping.source,
+            run_id=self.run_id,
+            now=ready.now,
+            part=ready.part,
+        )
+        if not merged.shared:
+            return merged, JoinReport(0, 0, ())
+        joined = join(
+            self.connection,
+            self.vault,
+            self.register,
+            merged.shared,
+            source=self.mapping.source,
+            run_id=self.run_id,
+            part=ready.part,
+            rank=self.rank,
+            now=ready.now,
+        )
+        return merged, joined
+
+    def _findings(self, ready: Ready, joined: JoinReport, left_out: frozenset[int]) -> list[Finding]:
+        """Store what a steward should know of the rows that came in; return that and what was transformed."""
+        found = ready.findings + compare(self.connection, self.vault, self.mapping.compare, ready.compared)
+        found += [Finding(row, name, "differs-from-lead-source") for row, name in joined.differing]
+        found = [finding for finding in found if finding.origin_row not in left_out]
+        if found:
+            rows = sorted({(f.origin_row, f.field, f.code) for f in found if f.code not in TRANSFORMS})
+            cursors.add_findings(self.connection, self.run_id, ready.part, rows)
+        return found
 
     def end_missing(self, snapshot: Snapshot, unnamed: int) -> _Ending:
         """End whom the snapshot does not name, unless these are too many or a row does not say whose it is."""
@@ -419,69 +418,6 @@ def _told(part: str, layout: Layout) -> dict[str, Any]:
     told = asdict(layout)
     del told["columns"]
     return {"part": part, **told}
-
-
-def _prepare(checked: Checked, register: RegisterSchema, vault: Vault, batch: RawBatch) -> _Prepared:
-    """Blind, fingerprint and seal; rows of one subject within the batch become one, a duplicate or a conflict."""
-    dumps, fingerprint, seal = orjson.dumps, vault.fingerprint, vault.seal
-    subject_of = _subjects(register, vault)
-    staged: list[StagedRow] = []
-    known: dict[bytes, bytes] = {}
-    raw_by_row: dict[int, bytes] = {}
-    bad = checked.bad
-    duplicates = 0
-    subjects: list[bytes] = []
-    transforms = _transforms(checked.findings)
-    for origin, (shown, hidden), raw in zip(checked.origins, checked.records, checked.raw, strict=True):
-        subject = subject_of(shown, hidden)
-        subjects.append(subject)
-        content, secret = dumps(shown), dumps(hidden)
-        mark = fingerprint(content + b"\0" + secret)
-        earlier = known.get(subject)
-        if earlier is None:
-            known[subject] = mark
-            sealed = seal(secret, place(register.table, subject)) if len(secret) > 2 else None
-            done = transforms.get(origin)
-            staged.append(
-                StagedRow(subject, content, sealed, mark, origin, None if done is None else dumps(done))
-            )
-            raw_by_row[origin] = raw
-        elif earlier == mark:
-            duplicates += 1
-        else:
-            bad.append(BadRow(origin, None, "conflict-within-source", raw))
-    # In the order of the index, the merge touches each page of it once.
-    staged.sort(key=_by_subject)
-    spared = [vault.blind_index(kind, "\0".join(values)) for kind, values in checked.spared]
-    return _Prepared(staged, raw_by_row, bad, checked.findings, duplicates, subjects, spared, batch)
-
-
-def _transforms(findings: Iterable[Finding]) -> dict[int, dict[str, list[str]]]:
-    """Return what normalising changed: row → field → codes."""
-    found: dict[int, dict[str, list[str]]] = {}
-    for finding in findings:
-        if finding.code in TRANSFORMS:
-            found.setdefault(finding.origin_row, {}).setdefault(finding.field, []).append(finding.code)
-    return found
-
-
-def _by_subject(row: StagedRow) -> bytes:
-    return row.subject
-
-
-def _subjects(
-    register: RegisterSchema, vault: Vault
-) -> Callable[[Mapping[str, Any], Mapping[str, Any]], bytes]:
-    """Return what names the subject of a record, given its clear and its sensitive fields."""
-
-    def subject(shown: Mapping[str, Any], hidden: Mapping[str, Any]) -> bytes:
-        for kind, fields in register.keys:
-            values = [hidden.get(name, shown.get(name)) for name in fields]
-            if None not in values:
-                return vault.blind_index(kind, "\0".join(map(str, values)))
-        raise AssertionError("the schema lets no record without a key through")
-
-    return subject
 
 
 def _sum(total: Report, part: Report, progress: Callable[[int], None] | None) -> Report:

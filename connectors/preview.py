@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from connectors.gates import measured, GateVerdict, Tally, judge
+from connectors.gates import GateVerdict, Tally, judge, measured
 from connectors.mapping import Gates, SourceMapping
 from connectors.pipeline import BATCH_ROWS
 from connectors.quality import Checked, Checker
@@ -82,7 +82,7 @@ def preview(mapping: SourceMapping, origin: Source, *, rows: int, reveal: bool =
     shown: list[PreviewedRow] = []
     for batch in origin.batches(BATCH_ROWS, None):
         checked = checker.check(batch)
-        read += len(checked.records) + len(checked.bad)
+        read += len(checked.origins) + len(checked.bad)
         bad += len(checked.bad)
         faults.update((row.field or "", row.reason) for row in checked.bad)
         findings.update((finding.field, finding.code) for finding in checked.findings)
@@ -105,13 +105,13 @@ def _rows(
         PreviewedRow(
             batch.part,
             origin,
-            _shown(clear, hidden, register, reveal=reveal),
+            _shown(record, register, reveal=reveal),
             None,
             None,
             None,
             of_row.get(origin, []),
         )
-        for origin, (clear, hidden) in zip(checked.origins, checked.records, strict=True)
+        for origin, record in zip(checked.origins, checked.records(), strict=True)
     ]
     encoding = (batch.layout.encoding if batch.layout is not None else None) or mapping.encoding.replace(
         "detect", "utf-8"
@@ -131,20 +131,17 @@ def _rows(
     return sorted(found, key=lambda row: row.row)
 
 
-def _shown(
-    clear: Mapping[str, Any], hidden: Mapping[str, Any], register: RegisterSchema, *, reveal: bool
-) -> dict[str, Any]:
-    masked = (
-        hidden if reveal else {name: shape(str(value).encode(), "utf-8") for name, value in hidden.items()}
-    )
-    record = {**clear, **masked}
-    return {name: record[name] for name in register.fields if name in record}
+def _shown(record: Mapping[str, str], register: RegisterSchema, *, reveal: bool) -> dict[str, Any]:
+    def seen(name: str) -> str:
+        hidden = name in register.sensitive and not reveal
+        return shape(record[name].encode(), "utf-8") if hidden else record[name]
+
+    return {name: seen(name) for name in register.fields if name in record}
 
 
 def _subjects(checked: Checked, register: RegisterSchema) -> Iterator[bytes]:
     """Yield for each good row what tells its subject from others; it never leaves this process."""
-    for clear, hidden in checked.records:
-        record = clear | hidden
+    for record in checked.records():
         key = next([kind, *v] for kind, v in _keys(record, register) if None not in v)
         yield hashlib.sha256(orjson.dumps(key)).digest()[:16]
 

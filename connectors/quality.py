@@ -7,13 +7,11 @@ is left is put together as records and held against the register's schema.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
 
-import jsonschema_rs
-
+from connectors.fitting import Fitting, record_of
 from connectors.mapping import Column, SourceMapping
 from connectors.normalise import (
     Notes,
@@ -47,23 +45,32 @@ class Finding:
 
 @dataclass(slots=True)
 class Checked:
-    """A batch after all checks: records that fit the register's schema, in step with `origins` and `raw`.
+    """A batch after all checks: rows that fit the register's schema, in step with `origins` and `raw`.
 
     Args:
-        records: each as its fields that may stand in clear and its sensitive ones, both sorted by name.
+        columns: field → texts, None where a row has no value; sorted by name.
+        missing: field → rows that have no value.
         spared: of bad rows that nevertheless say whom they are about: kind of the key and its values.
         unnamed: bad rows that do not even say that.
-        present: field → records that have it.
     """
 
-    origins: list[int] = field(default_factory=list)
-    records: list[tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=list)
-    raw: list[bytes] = field(default_factory=list)
+    origins: Sequence[int] = ()
+    columns: Mapping[str, Texts] = field(default_factory=dict)
+    missing: Mapping[str, int] = field(default_factory=dict)
+    raw: Sequence[bytes] = ()
     bad: list[BadRow] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     spared: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     unnamed: int = 0
-    present: dict[str, int] = field(default_factory=dict)
+
+    def having(self, name: str) -> int:
+        """Return how many rows have a value for a field."""
+        return len(self.origins) - self.missing.get(name, len(self.origins))
+
+    def records(self) -> list[dict[str, str]]:
+        """Return the rows as records; for a look at some of them."""
+        names = list(self.columns)
+        return [record_of(self.columns, names, row) for row in range(len(self.origins))]
 
 
 class Checker:
@@ -73,15 +80,11 @@ class Checker:
         self._mapping = mapping
         self.register = register
         self.today = today
-        self._validator = jsonschema_rs.validator_for(dict(register.schema))
-        # One call for a whole batch costs less than one for each row, and in most batches all rows fit.
-        self._all_valid = jsonschema_rs.validator_for({"type": "array", "items": dict(register.schema)}).is_valid
+        self._fitting = Fitting(register.schema)
         self._empty = frozenset(mapping.empty)
-        self._required = frozenset(register.schema["required"])
-        self._sensitive = register.sensitive
 
     def check(self, batch: RawBatch) -> Checked:
-        """Normalise and check one batch; every row ends up either in `records` or in `bad`."""
+        """Normalise and check one batch; every row ends up either in `columns` or in `bad`."""
         notes = Notes()
         columns: dict[str, Texts] = {}
         for column, values in zip(self._mapping.columns, batch.columns, strict=True):
@@ -133,42 +136,35 @@ class Checker:
 
     def _assemble(self, batch: RawBatch, columns: Mapping[str, Texts], notes: Notes) -> Checked:
         checked = Checked(bad=list(batch.bad), unnamed=len(batch.bad))
-        faults = notes.faults
         by_name = dict(sorted(columns.items()))
-        shown = _records(by_name, [name for name in by_name if name not in self._sensitive], len(batch.raw))
-        hidden = _records(by_name, [name for name in by_name if name in self._sensitive], len(batch.raw))
-        if not faults and self._all_valid([open_ | secret for open_, secret in zip(shown, hidden, strict=True)]):
-            checked.origins = list(batch.origins)
-            checked.records = list(zip(shown, hidden, strict=True))
-            checked.raw = list(batch.raw)
+        missing = _missing(by_name)
+        if not notes.faults and self._fitting.all_fit(by_name, missing, len(batch.raw)):
+            checked.origins, checked.columns, checked.raw = batch.origins, by_name, batch.raw
+            checked.missing = missing
         else:
-            self._one_by_one(batch, zip(shown, hidden, strict=True), columns, notes, checked)
+            good = list(self._good(batch, by_name, notes, checked))
+            checked.origins = [batch.origins[row] for row in good]
+            checked.columns = {name: [texts[row] for row in good] for name, texts in by_name.items()}
+            checked.missing = _missing(checked.columns)
+            checked.raw = [batch.raw[row] for row in good]
         for place, field_name, code in notes.findings:
-            if place not in faults:
+            if place not in notes.faults:
                 checked.findings.append(Finding(batch.origins[place], field_name, code))
-        checked.present = {name: _present(texts, faults) for name, texts in by_name.items()}
         return checked
 
-    def _one_by_one(
-        self,
-        batch: RawBatch,
-        records: Iterable[tuple[dict[str, Any], dict[str, Any]]],
-        columns: Mapping[str, Texts],
-        notes: Notes,
-        checked: Checked,
-    ) -> None:
-        """Part the good rows of a batch from the bad ones."""
-        is_valid, faults = self._validator.is_valid, notes.faults
-        for place, (origin, raw, parts) in enumerate(zip(batch.origins, batch.raw, records, strict=True)):
-            fault = faults.get(place)
+    def _good(
+        self, batch: RawBatch, columns: Mapping[str, Texts], notes: Notes, checked: Checked
+    ) -> Iterator[int]:
+        """Yield the places of the good rows, and set the bad ones aside."""
+        names = list(columns)
+        for place, (origin, raw) in enumerate(zip(batch.origins, batch.raw, strict=True)):
+            fault = notes.faults.get(place)
             if fault is None:
-                record = parts[0] | parts[1]
-                if is_valid(record):
-                    checked.origins.append(origin)
-                    checked.records.append(parts)
-                    checked.raw.append(raw)
+                record = record_of(columns, names, place)
+                if self._fitting.fits(record):
+                    yield place
                     continue
-                fault = faults[place] = self._why(record)
+                fault = notes.faults[place] = self._fitting.why(record)
             checked.bad.append(BadRow(origin, fault[0] or None, fault[1], raw))
             key = self._key(place, columns, notes)
             if key is None:
@@ -186,14 +182,6 @@ class Checker:
                 return kind, tuple(present)
         return None
 
-    def _why(self, record: Mapping[str, Any]) -> tuple[str, str]:
-        missing = sorted(self._required.difference(record))
-        if missing:
-            return missing[0], "missing-field"
-        error = next(iter(self._validator.iter_errors(dict(record))))
-        path = list(error.instance_path)
-        return (str(path[0]) if path else ""), f"schema-{error.kind.name}"
-
     def _divisions(self, texts: Texts, field_name: str, notes: Notes) -> None:
         known: dict[str | None, tuple[str, ...]] = {None: ()}
         for place, code in enumerate(texts):
@@ -203,25 +191,6 @@ class Checker:
                 found = known[code] = findings(code, self.today.year) if len(code) == 6 else ()
             for finding in found:
                 notes.finding(place, field_name, finding)
-
-
-def _present(texts: Texts, faults: Collection[int]) -> int:
-    """Return how many rows have a value, those at fault left out."""
-    return len(texts) - texts.count(None) - sum(texts[place] is not None for place in faults)
-
-
-def _records(by_name: Mapping[str, Texts], names: Sequence[str], count: int) -> list[dict[str, Any]]:
-    """Return the rows as records of these fields, without those that have no value."""
-    empty = {name: by_name[name].count(None) for name in names}
-    names = [name for name in names if empty[name] < count]
-    if not names:
-        return [{} for _ in range(count)]
-    rows = zip(*(by_name[name] for name in names), strict=True)
-    if not any(empty[name] for name in names):
-        return [dict(zip(names, values, strict=True)) for values in rows]
-    return [
-        {name: value for name, value in zip(names, values, strict=True) if value is not None} for values in rows
-    ]
 
 
 def _translated(texts: Texts, column: Column, notes: Notes) -> Texts:
@@ -244,3 +213,7 @@ def _birth_dates(columns: Mapping[str, Texts], pair: tuple[str, str], notes: Not
 def count_reasons(bad: Sequence[BadRow]) -> Counter[str]:
     """Count bad rows by their reason."""
     return Counter(row.reason for row in bad)
+
+
+def _missing(columns: Mapping[str, Texts]) -> dict[str, int]:
+    return {name: texts.count(None) for name, texts in columns.items()}

@@ -5,22 +5,23 @@ All that costs time on the way in is here, in one value that several processes c
 
 from __future__ import annotations
 
-import os
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from operator import itemgetter
 from typing import Any
 
 import orjson
 
-from connectors.gates import Measured, measured
+from connectors.contents import contents
+from connectors.fitting import record_of
+from connectors.gates import Measured, measured, merged
 from connectors.mapping import SourceMapping
 from connectors.measures import Measures
-from connectors.normalise import TRANSFORMS
-from connectors.quality import Checker, Finding
-from connectors.sources.raw import BadRow, Layout, Slice
+from connectors.normalise import TRANSFORMS, Texts
+from connectors.quality import Checked, Checker, Finding
+from connectors.sources.raw import BadRow, Layout, RawBatch, Slice
 from exchange.registers.schemas import RegisterSchema, place_in
 from exchange.registers.tables import Spelled, speller
 from foundation.sensitive import Vault
@@ -56,6 +57,10 @@ class Ready:
     compared: list[tuple[int, Record]]
 
 
+CHUNK_ROWS = 1000
+"""Rows that are worked on together: so many and what is made of them fit the cache of a core."""
+
+
 class Preparer:
     """Makes slices of one run ready: decodes, normalises, checks, blinds, fingerprints and seals."""
 
@@ -75,56 +80,79 @@ class Preparer:
 
     def make_ready(self, piece: Slice) -> Ready:
         """Make a slice ready; rows of one subject within it become one, a duplicate or a conflict."""
-        batch = piece.taken_apart()
-        checked = self._checker.check(batch)
         now = datetime.now(UTC)
-        spell = speller(self._mapping.source, self._run_id, batch.part, now)
-        dumps, fingerprint, seal = orjson.dumps, self._vault.fingerprint, self._vault.sealer(len(checked.records))
-        subject_of = _subjects(self._register, self._vault)
-        prefix = place_in(self._register.table)
-        transforms = _transforms(checked.findings)
-        known: dict[bytes, bytes] = {}
-        subjects: list[bytes] = []
-        staged: list[tuple[bytes, bytes, bytes]] = []
-        compared: list[tuple[int, Record]] = []
-        duplicates = 0
-        for origin, (shown, hidden), raw in zip(checked.origins, checked.records, checked.raw, strict=True):
-            subject = subject_of(shown, hidden)
-            subjects.append(subject)
-            content, secret = dumps(shown), dumps(hidden)
-            mark = fingerprint(content + b"\0" + secret)
-            earlier = known.get(subject)
-            if earlier is None:
-                known[subject] = mark
-                sealed = seal(secret, prefix + subject) if hidden else None
-                done = transforms.get(origin) if transforms else None
-                spelled = spell(subject, content, sealed, mark, origin, None if done is None else dumps(done))
-                staged.append((subject, mark, spelled))
-                if self._mapping.compare:
-                    compared.append((origin, shown | hidden))
-            elif earlier == mark:
-                duplicates += 1
-            else:
-                checked.bad.append(BadRow(origin, None, "conflict-within-source", raw))
-        staged.sort(key=_by_subject)
-        measures = Measures()
-        measures.add(checked)
+        gathered = _Gathered()
+        for part in piece.cut(CHUNK_ROWS):
+            batch = part.taken_apart()
+            self._gather(batch, self._checker.check(batch), now, gathered)
+        staged = sorted(gathered.staged.values(), key=_by_subject)
         return Ready(
-            now,
-            batch.part,
-            batch.layout,
-            batch.end,
-            batch.cursor,
-            Spelled(*zip(*staged, strict=True)) if staged else Spelled((), (), ()),
-            checked.bad,
-            checked.findings,
-            duplicates,
-            [self._vault.blind_index(kind, "\0".join(values)) for kind, values in checked.spared],
-            checked.unnamed,
-            measured(self._mapping.gates, checked, subjects),
-            measures,
-            compared,
+            now=now,
+            part=batch.part,
+            layout=batch.layout,
+            end=batch.end,
+            cursor=batch.cursor,
+            rows=Spelled(*zip(*staged, strict=True)) if staged else Spelled((), (), ()),
+            bad=gathered.bad,
+            findings=gathered.findings,
+            duplicates=gathered.duplicates,
+            spared=gathered.spared,
+            unnamed=gathered.unnamed,
+            measured=merged(gathered.measured),
+            measures=gathered.measures,
+            compared=gathered.compared,
         )
+
+    def _gather(self, batch: RawBatch, checked: Checked, now: datetime, into: _Gathered) -> None:
+        """Blind, fingerprint, seal and spell the good rows of a chunk."""
+        vault, register, columns, rows = self._vault, self._register, checked.columns, len(checked.origins)
+        fingerprint, seal = vault.fingerprint, vault.sealer(rows)
+        spell = speller(self._mapping.source, self._run_id, batch.part, now)
+        prefix = place_in(register.table)
+        subjects = _subjects(register, vault, columns, rows)
+        clear = [name for name in columns if name not in register.sensitive]
+        secret_names = [name for name in columns if name in register.sensitive]
+        shown = contents(columns, checked.missing, clear, rows)
+        hidden = contents(columns, checked.missing, secret_names, rows)
+        transforms = _transforms(checked.findings)
+        staged = into.staged
+        for row, (origin, subject, content, secret) in enumerate(
+            zip(checked.origins, subjects, shown, hidden, strict=True)
+        ):
+            mark = fingerprint(content + b"\0" + secret)
+            earlier = staged.get(subject)
+            if earlier is None:
+                sealed = seal(secret, prefix + subject) if len(secret) > 2 else None
+                done = transforms.get(origin) if transforms else None
+                changed = None if done is None else orjson.dumps(done)
+                staged[subject] = subject, mark, spell(subject, content, sealed, mark, origin, changed)
+                if self._mapping.compare:
+                    into.compared.append((origin, record_of(columns, list(columns), row)))
+            elif earlier[1] == mark:
+                into.duplicates += 1
+            else:
+                checked.bad.append(BadRow(origin, None, "conflict-within-source", checked.raw[row]))
+        into.bad += checked.bad
+        into.findings += checked.findings
+        into.unnamed += checked.unnamed
+        into.spared += [vault.blind_index(kind, "\0".join(values)) for kind, values in checked.spared]
+        into.measured.append(measured(self._mapping.gates, checked, subjects))
+        into.measures.add(checked)
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """What the chunks of a slice have given so far; `staged` is subject → subject, fingerprint, spelled row."""
+
+    staged: dict[bytes, tuple[bytes, bytes, bytes]] = field(default_factory=dict)
+    bad: list[BadRow] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    duplicates: int = 0
+    unnamed: int = 0
+    spared: list[bytes] = field(default_factory=list)
+    measured: list[Measured] = field(default_factory=list)
+    measures: Measures = field(default_factory=Measures)
+    compared: list[tuple[int, Record]] = field(default_factory=list)
 
 
 _by_subject = itemgetter(0)
@@ -139,23 +167,20 @@ def _transforms(findings: Iterable[Finding]) -> dict[int, dict[str, list[str]]]:
     return found
 
 
-def _subjects(register: RegisterSchema, vault: Vault) -> Callable[[Record, Record], bytes]:
-    """Return what names the subject of a record, given its clear and its sensitive fields."""
-    blind_index = vault.blind_index
-
-    def value(kind: str, fields: Sequence[str], shown: Record, hidden: Record) -> bytes | None:
-        values = [hidden.get(name, shown.get(name)) for name in fields]
-        return None if None in values else blind_index(kind, "\0".join(map(str, values)))
-
-    def subject(shown: Record, hidden: Record) -> bytes:
+def _subjects(register: RegisterSchema, vault: Vault, columns: Mapping[str, Texts], rows: int) -> list[bytes]:
+    """Return what names the subject of each row: the first of the register's keys that it has."""
+    kind, fields = register.keys[0]
+    first = [columns.get(name, [None] * rows) for name in fields]
+    if all(None not in texts for texts in first):
+        return list(map(vault.blinder(kind), map("\0".join, zip(*first, strict=True))))
+    found: list[bytes] = []
+    for row in range(rows):
         for kind, fields in register.keys:
-            if len(fields) == 1:
-                single = shown.get(fields[0]) or hidden.get(fields[0])
-                found = None if single is None else blind_index(kind, str(single))
-            else:
-                found = value(kind, fields, shown, hidden)
-            if found is not None:
-                return found
-        raise AssertionError("the schema lets no record without a key through")
-
-    return subject
+            values = [columns[name][row] for name in fields if name in columns]
+            given = [value for value in values if value is not None]
+            if len(given) == len(fields):
+                found.append(vault.blind_index(kind, "\0".join(given)))
+                break
+        else:
+            raise AssertionError("the schema lets no record without a key through")
+    return found

@@ -102,9 +102,7 @@ def correct(
     for bad in checker.check(batch).bad:
         raise _refused(bad)
 
-    def settle(
-        connection: psycopg.Connection, run_id: uuid.UUID, _batch: RawBatch, left: list[BadRow]
-    ) -> None:
+    def settle(connection: psycopg.Connection, run_id: uuid.UUID, _end: int, left: list[BadRow]) -> None:
         for bad in left:
             raise _refused(bad)
         now = datetime.now(UTC)
@@ -202,10 +200,10 @@ class _Waiting:
         return RawBatch(origins, columns, raw, bad, end, part, layout)
 
     def settle(
-        self, connection: psycopg.Connection, _run_id: uuid.UUID, batch: RawBatch, left: list[BadRow]
+        self, connection: psycopg.Connection, _run_id: uuid.UUID, end: int, left: list[BadRow]
     ) -> None:
         """Let go what came in, or what waits now for another reason; give the others back their place."""
-        standing = self.standing.pop(batch.end)
+        standing = self.standing.pop(end)
         staying = {quarantine.digest_of(self.vault, bad): standing[bad.origin_row] for bad in left}
         released = [row.digest for row in standing.values() if row.digest not in staying]
         quarantine.release(connection, self.mapping.source, released)

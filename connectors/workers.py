@@ -6,6 +6,7 @@ gives back is what the database takes; only this process talks to it.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from pathlib import Path
 
 from connectors.ready import Preparer, Ready
 from connectors.sources.raw import Slice
@@ -23,6 +25,19 @@ from foundation.language import _
 from foundation.memory import keep_freed_memory
 
 SlicesReady = Callable[[Iterable[Slice]], Iterator[tuple[Slice, Ready]]]
+
+
+LARGE_FILE = 16 << 20
+"""Bytes from which a file is worth the start of workers."""
+MOST_WORKERS = 8
+
+
+def workers_for(path: Path | None) -> int:
+    """Return how many workers a file is worth on this machine; 0 where there is one core, or no large file."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    if cores == 1 or path is None or not path.is_file() or path.stat().st_size < LARGE_FILE:
+        return 0
+    return min(cores, MOST_WORKERS)
 
 
 class WorkerDied(DomainError):
@@ -72,10 +87,12 @@ _preparer: Preparer
 
 
 def _begin(preparer: Preparer) -> None:
-    global _preparer  # noqa: PLW0603 -- a worker serves one run
+    global _preparer
     _preparer = preparer
     # An interrupt reaches the whole group; the parent decides what becomes of the run.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # As in the parent (`pipeline`): a run makes no cycles, and its memory is wanted again at once.
+    gc.disable()
     keep_freed_memory()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -23,6 +23,7 @@ from connectors import cursors
 from connectors.mapping import SourceMapping, load_mapping
 from connectors.pipeline import Report, run
 from connectors.sources.opening import named, open_source
+from connectors.workers import workers_for
 from demonstration.airflow import by_airflow
 from demonstration.bringing_in import by_pipeline
 from demonstration.story import Story
@@ -169,6 +170,7 @@ def _bring(settings: Settings, mapping: SourceMapping, path: Path | None) -> Ite
                 vault=vault,
                 progress=_progress(origin.name),
                 sources_folder=settings.sources_folder,
+                workers=workers_for(path),
             )
 
 

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -115,6 +115,11 @@ class DelimitedSlice:
     order: list[int]
     part: str
 
+    def cut(self, rows: int) -> Iterator[DelimitedSlice]:
+        """Yield the slice in smaller ones."""
+        for at in range(0, len(self.rows), rows):
+            yield replace(self, rows=self.rows[at : at + rows], before=self.before + at)
+
     def taken_apart(self) -> RawBatch:
         """Decode the rows and cut them into columns; a row that cannot be costs only itself."""
         return _batch(self.rows, self.before, self.layout, self.order, self.part)
@@ -134,7 +139,11 @@ def _physical_rows(file: BinaryIO, name: str, encoding: str, delimiter: str) -> 
     ambiguous = delimiter in "|，" and encoding != "utf-8"
     while block := file.read(_BLOCK):
         block += file.readline(LONGEST_ROW)
-        if not held and (b'"' not in block or (not ambiguous and is_whole(block))) and len(block) < LONGEST_ROW:
+        if (
+            not held
+            and (b'"' not in block or (not ambiguous and is_whole(block)))
+            and len(block) < LONGEST_ROW
+        ):
             # The usual block, in which every line is a row: one look is enough.
             for line in block.split(b"\n"):
                 if row := line.rstrip(b"\r"):

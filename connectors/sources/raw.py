@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 from foundation.errors import DomainError
@@ -119,6 +119,18 @@ class RawBatch:
     layout: Layout | None = None
     cursor: str | None = None
 
+    def cut(self, rows: int) -> Iterator[RawBatch]:
+        """Yield the batch in smaller ones."""
+        if len(self.raw) <= rows:
+            yield self
+            return
+        bad = self.bad
+        for at in range(0, len(self.raw), rows):
+            part = slice(at, at + rows)
+            columns = [column[part] for column in self.columns]
+            yield replace(self, origins=self.origins[part], columns=columns, raw=self.raw[part], bad=bad)
+            bad = ()
+
     def taken_apart(self) -> RawBatch:
         """Return itself: its rows are in columns."""
         return self
@@ -130,6 +142,10 @@ class RawBatch:
 
 class Slice(Protocol):
     """Rows that may still have to be taken apart, which another process can do. A batch is one that has been."""
+
+    def cut(self, rows: int) -> Iterator[Slice]:
+        """Yield the slice in smaller ones of at most so many rows."""
+        ...
 
     def taken_apart(self) -> RawBatch:
         """Return the rows in columns, and those set aside that could not be taken apart."""

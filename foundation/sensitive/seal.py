@@ -81,9 +81,23 @@ class Vault:
             kind: kind of identifier, such as `citizen-id`; equal values of two kinds do not meet.
             value: in its canonical form; the caller normalises.
         """
+        return self.blinder(kind)(value)
+
+    def blinder(self, kind: str) -> Callable[[str], bytes]:
+        """Return what gives the blind index of values of one kind."""
+        copy = self._of_kind(kind).copy
+
+        def blind(value: str) -> bytes:
+            keyed = copy()
+            keyed.update(value.encode())
+            return keyed.finalize()[:BLIND_INDEX_BYTES]
+
+        return blind
+
+    def _of_kind(self, kind: str) -> HMAC:
         keyed = self._keyed.copy()
-        keyed.update(f"{kind}\0{value}".encode())
-        return keyed.finalize()[:BLIND_INDEX_BYTES]
+        keyed.update(kind.encode() + b"\0")
+        return keyed
 
     def fingerprint(self, canonical: bytes) -> bytes:
         """Return 16 keyed bytes that tell whether a record changed, without opening it."""

@@ -59,6 +59,7 @@ class Land:
         progress: Callable[[int], None] | None = None,
         encoding: str | None = None,
         gates: bool = False,
+        workers: int = 0,
     ) -> Report:
         """Bring a file in; without its gates, since most files here are spoilt on purpose."""
         mapping = load_mapping(source)
@@ -73,6 +74,7 @@ class Land:
             vault=VAULT,
             batch_rows=batch_rows,
             progress=progress,
+            workers=workers,
         )
         assert report.read == report.inserted + report.changed + report.unchanged + report.quarantined
         assert sum(report.reasons.values()) == report.quarantined
@@ -199,20 +201,22 @@ def test_a_changed_row_is_changed_and_history_keeps_the_old(land: Land, tmp_path
     assert began < ended == since
 
 
-def test_any_batches_lead_to_the_same_registers(
+def test_any_batches_and_workers_lead_to_the_same_registers(
     another_land: Callable[[], Any], city: Path, tmp_path: Path
 ) -> None:
     found = []
-    for batch_rows in (3, 50, 10_000):
+    for batch_rows, workers in ((3, 0), (20, 2), (50, 1), (10_000, 0)):
         with another_land() as land:
-            reports = [land.bring(path, batch_rows=batch_rows) for path in (city, moved(city))]
+            reports = [
+                land.bring(path, batch_rows=batch_rows, workers=workers) for path in (city, moved(city))
+            ]
             assert reports[1].changed > 5
             findings = land.sql("SELECT r.origin, f.origin_row, f.field, f.code FROM exchange.finding f"
                                 " JOIN exchange.ingest_run r ON r.id = f.run_id ORDER BY 1, 2, 3, 4")  # fmt: skip
             rows = land.sql("SELECT subject, origin_row FROM exchange.person ORDER BY 1")
             counts = [replace(report, run_id="", seconds=0.0) for report in reports]
             found.append((land.registers(), findings, rows, counts))
-    assert found[0] == found[1] == found[2]
+    assert all(one == found[0] for one in found)
 
 
 @pytest.mark.parametrize("batch_rows", [1, 100])
@@ -359,12 +363,12 @@ address, path, point, number = sys.argv[1:]
 calls = 0
 
 def dying(work, before):
-    def wrapped(*args):
+    def wrapped(*args, **named):
         global calls
         calls += 1
         if before and calls == int(number):
             os.kill(os.getpid(), signal.SIGKILL)
-        result = work(*args)
+        result = work(*args, **named)
         if calls == int(number):
             os.kill(os.getpid(), signal.SIGKILL)
         return result
@@ -372,10 +376,10 @@ def dying(work, before):
 
 progress = None
 match point:
-    case "staged":
-        pipeline.stage = dying(pipeline.stage, False)
+    case "brought":
+        pipeline.bring_in = dying(pipeline.bring_in, False)
     case "merging":
-        pipeline.merge = dying(pipeline.merge, True)
+        pipeline.bring_in = dying(pipeline.bring_in, True)
     case "quarantined":
         quarantine.put = dying(quarantine.put, False)
     case "cursor moved":
@@ -386,7 +390,7 @@ mapping = load_mapping("population").model_copy(update={"gates": None})
 origin = FileSource(Path(path), mapping)
 pipeline.run(mapping, origin, database=address, vault=VAULT, batch_rows=30, progress=progress)
 """
-POINTS = [("committed", 1), ("staged", 3), ("quarantined", 4), ("merging", 6), ("cursor moved", 8)]
+POINTS = [("committed", 1), ("brought", 3), ("quarantined", 4), ("merging", 6), ("cursor moved", 8)]
 
 
 def test_killed_at_every_step_and_run_again_it_ends_as_one_run(

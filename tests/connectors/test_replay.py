@@ -16,7 +16,7 @@ from connectors.mapping import SourceMapping, parse_mapping
 from connectors.pipeline import Report, run
 from connectors.replay import CorrectionRefused, correct, replay
 from connectors.sources.files import FileSource
-from connectors.sources.raw import BadRow, RawBatch
+from connectors.sources.raw import BadRow
 from foundation.identifiers import CitizenId
 from foundation.sensitive import Vault
 
@@ -240,8 +240,8 @@ def test_what_settles_a_batch_is_told_the_rows_that_did_not_come_in(
 ) -> None:
     told: list[tuple[int, list[int]]] = []
 
-    def settle(connection: psycopg.Connection, _run: uuid.UUID, batch: RawBatch, left: list[BadRow]) -> None:
-        told.append((batch.end, sorted(row.origin_row for row in left)))
+    def settle(connection: psycopg.Connection, _run: uuid.UUID, end: int, left: list[BadRow]) -> None:
+        told.append((end, sorted(row.origin_row for row in left)))
 
     known = mapping()
     run(known, FileSource(csv, known), database=database_url, vault=vault, settle=settle)

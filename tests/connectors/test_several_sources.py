@@ -326,11 +326,11 @@ def test_a_batch_that_fails_says_why_and_leaves_nothing_of_a_run_with_gates(
 ) -> None:
     city.source("police", 1, 9, gates)
 
-    def failing(*_arguments: object) -> None:
+    def failing(*_arguments: object, **_named: object) -> None:
         raise RuntimeError("the third batch fails")
 
-    done = iter([pipeline.merge, pipeline.merge, failing])
-    monkeypatch.setattr(pipeline, "merge", lambda *arguments: next(done)(*arguments))
+    done = iter([pipeline.bring_in, pipeline.bring_in, failing])
+    monkeypatch.setattr(pipeline, "bring_in", lambda *some, **named: next(done)(*some, **named))
     with pytest.raises(RuntimeError, match="the third batch fails"):
         city.bring("police", *everybody(*range(1, 6)), batch_rows=1)
     assert city.sql("SELECT count(*) FROM exchange.person") == [(0 if gates else 2,)]

@@ -38,10 +38,10 @@ def dying(work: Callable[..., Any], before: bool = False) -> Callable[..., Any]:
 match point:
     case "found":
         dags.arrival.waiting = dying(dags.arrival.waiting)
-    case "staged":
-        pipeline.stage = dying(pipeline.stage)
+    case "brought":
+        pipeline.bring_in = dying(pipeline.bring_in)
     case "merging":
-        pipeline.merge = dying(pipeline.merge, before=True)
+        pipeline.bring_in = dying(pipeline.bring_in, before=True)
     case "quarantined":
         quarantine.put = dying(quarantine.put)
     case "cursor moved":

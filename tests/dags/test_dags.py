@@ -220,7 +220,7 @@ def test_of_several_files_each_is_brought_in_and_the_spoilt_one_stays(land: Land
 
 POINTS = [
     ("found", 1),
-    ("staged", 2),
+    ("brought", 2),
     ("quarantined", 1),
     ("merging", 5),
     ("cursor moved", 7),

@@ -11,7 +11,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from exchange.registers.tables import Merged, StagedRow, current_rows, merge, prepare_staging, stage
+from exchange.registers.tables import (
+    Merged,
+    StagedRow,
+    bring_in,
+    current_rows,
+    prepare_staging,
+    spelled,
+    speller,
+)
 from tests.conftest import fresh_database
 
 START = datetime(2025, 6, 30, tzinfo=UTC)
@@ -30,6 +38,13 @@ def connection(server_address: str, template: str) -> Iterator[psycopg.Connectio
 
 def subject(number: int) -> bytes:
     return bytes([number]) * 16
+
+
+def brought(
+    connection: psycopg.Connection, rows: list[StagedRow], source: str, run_id: uuid.UUID, now: datetime
+) -> Merged:
+    spell = speller(source, run_id, "", now)
+    return bring_in(connection, "person", spelled(rows, spell), source=source, run_id=run_id, now=now)
 
 
 class Bringing:
@@ -55,14 +70,13 @@ class Bringing:
                         subject(number),
                         f'{{"v": "{value}"}}'.encode(),
                         value.encode(),
-                        value.encode(),
+                        value.encode().ljust(16),
                         origin,
                     )
                 )
             self._now += timedelta(seconds=1)
             with self._connection.transaction():
-                stage(self._connection, rows)
-                merged.append(merge(self._connection, "person", source, run_id, len(rows), self._now))
+                merged.append(brought(self._connection, rows, source, run_id, self._now))
         return merged
 
     def current(self) -> dict[int, tuple[int, str]]:
@@ -164,8 +178,9 @@ def test_a_batch_that_is_rolled_back_leaves_no_trace_for_the_next(connection: ps
     run_id = uuid.uuid4()
 
     def bring(value: str) -> Merged:
-        stage(connection, [StagedRow(subject(1), f'{{"v": "{value}"}}'.encode(), None, value.encode(), 1)])
-        return merge(connection, "person", "police", run_id, 1, START + timedelta(minutes=1))
+        mark = value.encode().ljust(16)
+        row = StagedRow(subject(1), f'{{"v": "{value}"}}'.encode(), None, mark, 1)
+        return brought(connection, [row], "police", run_id, START + timedelta(minutes=1))
 
     with connection.transaction(force_rollback=True):
         assert bring("a").unchanged == 1
@@ -182,8 +197,8 @@ def test_a_staged_row_holds_any_content(connection: psycopg.Connection) -> None:
     prepare_staging(connection)
     content = '{"v": "阎䶮𠮷 \\"\\\\ \\n\\t, {}"}'
     with connection.transaction():
-        stage(connection, [StagedRow(subject(7), content.encode(), None, b"f", 2**40)])
-        merge(connection, "person", "police", uuid.uuid4(), 1, START)
+        row = StagedRow(subject(7), content.encode(), None, b"f" * 16, 2**40)
+        brought(connection, [row], "police", uuid.uuid4(), START)
     assert current_rows(connection, "person", [subject(7), subject(8)]) == {
         subject(7): ({"v": '阎䶮𠮷 "\\ \n\t, {}'}, None)
     }
