@@ -109,6 +109,7 @@ def run(
     batch_rows: int = BATCH_ROWS,
     sources_folder: Path | None = None,
     settle: Settle | None = None,
+    beside: bool = False,
 ) -> Report:
     """Bring what a source has into its register.
 
@@ -126,6 +127,7 @@ def run(
     Args:
         sources_folder: mappings of this city, which say who leads where another source speaks of the same subject.
         settle: called within the transaction of each batch, once its rows are merged or in quarantine.
+        beside: the origin is a range of the source; others are brought in at the same time.
 
     Raises:
         GateClosed: the file fell short of a gate of its source; says of which and by how much.
@@ -152,7 +154,7 @@ def run(
         rules=_rules(mapping, register),
     )
     with psycopg.connect(database, autocommit=True) as connection:
-        cursors.begin_run(connection, run_id, mapping.source, origin.name, datetime.now(UTC))
+        cursors.begin_run(connection, run_id, mapping.source, origin.name, datetime.now(UTC), beside)
         same = _same(connection, mapping, total)
         if same is not None:
             same = replace(same, seconds=round(time.perf_counter() - started, 3))
