@@ -46,9 +46,29 @@ finding = Table(
 )
 
 
-def begin_run(connection: Connection, run_id: uuid.UUID, source: str, origin: str, now: datetime) -> None:
-    """Note that a run begins. One source is brought in by one run at a time: a second waits for the first."""
-    connection.execute("SELECT pg_advisory_lock(hashtext('zhengtong ingest'), hashtext(%s))", [source])
+def begin_run(
+    connection: Connection,
+    run_id: uuid.UUID,
+    source: str,
+    origin: str,
+    now: datetime,
+    beside: bool = False,
+) -> None:
+    """Note that a run begins. One source is brought in by one run at a time: a second waits for the first.
+
+    Args:
+        beside: it is a range of the source, which others may be brought in beside; the same one is not.
+    """
+    if beside:
+        connection.execute(
+            "SELECT pg_advisory_lock_shared(hashtext('zhengtong ingest'), hashtext(%s))", [source]
+        )
+        connection.execute(
+            "SELECT pg_advisory_lock(hashtext('zhengtong ingest range'), hashtext(%s))",
+            [f"{source} {origin}"],
+        )
+    else:
+        connection.execute("SELECT pg_advisory_lock(hashtext('zhengtong ingest'), hashtext(%s))", [source])
     connection.execute(
         "INSERT INTO exchange.ingest_run (id, source, started_at, origin) VALUES (%s, %s, %s, %s)",
         [run_id, source, now, origin],

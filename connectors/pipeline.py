@@ -101,6 +101,7 @@ def run(
     sources_folder: Path | None = None,
     settle: Settle | None = None,
     workers: int = 0,
+    beside: bool = False,
 ) -> Report:
     """Bring what a source has into its register.
 
@@ -119,6 +120,7 @@ def run(
         sources_folder: mappings of this city, which say who leads where another source speaks of the same subject.
         settle: called within the transaction of each batch, once its rows are merged or in quarantine.
         workers: processes that make rows ready beside this one, copies of it as it is now (`making_ready`); 0: none.
+        beside: the origin is a range of the source; others are brought in at the same time.
 
     Raises:
         GateClosed: the file fell short of a gate of its source; says of which and by how much.
@@ -150,7 +152,7 @@ def run(
         making_ready(preparer, workers) as make_ready,
         psycopg.connect(database, autocommit=True) as connection,
     ):
-        cursors.begin_run(connection, run_id, mapping.source, origin.name, datetime.now(UTC))
+        cursors.begin_run(connection, run_id, mapping.source, origin.name, datetime.now(UTC), beside)
         same = _same(connection, mapping, total)
         if same is not None:
             same = replace(same, seconds=round(time.perf_counter() - started, 3))

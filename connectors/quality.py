@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 from connectors.fitting import Fitting, record_of
 from connectors.mapping import Column, SourceMapping
@@ -82,6 +83,8 @@ class Checker:
         self.today = today
         self._fitting = Fitting(register.schema)
         self._empty = frozenset(mapping.empty)
+        ranged = mapping.ranged_column
+        self._ranged_field = None if ranged is None else ranged.field
 
     def check(self, batch: RawBatch) -> Checked:
         """Normalise and check one batch; every row ends up either in `columns` or in `bad`."""
@@ -128,6 +131,8 @@ class Checker:
                     if column.currency_field is not None:
                         columns[column.currency_field] = currencies
             columns[column.field] = texts
+            if column.field == self._ranged_field:
+                _steady(values, texts, columns.get(column.old_number_field or ""), column.field, notes)
         if self._mapping.birth_date_of is not None:
             citizen_id, birth_date = self._mapping.birth_date_of
             _birth_dates(columns, (citizen_id, birth_date), notes)
@@ -201,6 +206,16 @@ def _translated(texts: Texts, column: Column, notes: Notes) -> Texts:
             if after is None and before is not None:
                 notes.fault(place, column.field, "unknown-value")
     return cleaned
+
+
+def _steady(values: Sequence[Any], texts: Texts, old: Texts | None, field_name: str, notes: Notes) -> None:
+    """Fault keys that are not as they came (`key-not-normal`).
+
+    Two that become one by normalising could stand in two ranges, and which of them wins would be chance.
+    """
+    for place, (value, text) in enumerate(zip(values, texts, strict=True)):
+        if value != (text if text is not None or old is None else old[place]):
+            notes.fault(place, field_name, "key-not-normal")
 
 
 def _birth_dates(columns: Mapping[str, Texts], pair: tuple[str, str], notes: Notes) -> None:

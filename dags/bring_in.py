@@ -1,15 +1,18 @@
-"""One connector run as a task of Airflow."""
+"""Connector runs as a task of Airflow: over a file, or over what an origin has."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow.sdk import Asset, BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 
 from connectors.mapping import SourceMapping, load_mapping
+from dags.connections import connection_uri
+from dags.connector import connector
 from dags.inbox import inbox, mark
+from dags.windows import asked_window
 from foundation.errors import DomainError
 from foundation.settings import Settings
 
@@ -42,30 +45,15 @@ class BringIn(BaseOperator):  # type: ignore[misc]  # Airflow lives in an enviro
             AirflowFailException: the file is at fault: it cannot be read, or a gate of its source closed. Trying again
                 mends nothing; whoever sent it has to send another.
         """
-        # Here and not above: the DAG files are read every half minute, and only this task needs them.
-        from connectors.pipeline import run
+        # Here and not above: the DAG files are read every half minute, and only this task needs it.
         from connectors.sources.files import FileSource
-        from foundation import database
-        from foundation.sensitive import Vault, open_keyring
-        from foundation.settings import load_master_key
 
         context["file"] = self.file  # for the name of the mapped task
-        settings = Settings()
-        path = inbox(settings, self.source) / self.file
-        now = datetime.now(UTC)
-        vault = Vault(open_keyring(settings.keys_folder / "data", load_master_key(settings), now))
+        path = inbox(Settings(), self.source) / self.file
         marked = mark(path)
         try:
-            with database.running_database(settings) as address:
-                database.require_current_schema(address)
-                mapping = load_mapping(self.source, settings.sources_folder)
-                report = run(
-                    mapping,
-                    FileSource(path, mapping),
-                    database=address,
-                    vault=vault,
-                    sources_folder=settings.sources_folder,
-                )
+            with connector(self.source) as ready:
+                report = ready.run(FileSource(path, ready.mapping))
         except DomainError as error:
             raise AirflowFailException(f"{error.code}: {error}") from error
         self.report = report.as_json()
@@ -84,6 +72,7 @@ class FetchIn(BaseOperator):  # type: ignore[misc]  # as above
     """Fetches what the origin of a source has, and brings it into its register. The reports are the XCom.
 
     The connection is one of Airflow's. What came in before it broke off stays, with the cursor; a retry goes on there.
+    A run of a backfill fetches what changed within its data interval, and leaves the cursor alone.
     """
 
     def __init__(self, *, mapping: SourceMapping, **options: Any) -> None:
@@ -97,42 +86,36 @@ class FetchIn(BaseOperator):  # type: ignore[misc]  # as above
 
         Raises:
             AirflowFailException: a gate closed, or the columns differ: somebody has to look before it is tried again.
+                Or the source cannot be asked for an interval.
             SourceError: it cannot be reached, or broke off.
         """
         import psycopg
 
         from connectors import cursors
         from connectors.gates import GateClosed
-        from connectors.pipeline import run
-        from connectors.sources.opening import open_source
+        from connectors.sources.opening import NoWindows, open_source
         from connectors.sources.raw import HeaderDiffers
-        from dags.connections import connection_uri
-        from foundation import database
-        from foundation.sensitive import Vault, open_keyring
-        from foundation.settings import load_master_key
 
-        settings = Settings()
-        now = datetime.now(UTC)
-        vault = Vault(open_keyring(settings.keys_folder / "data", load_master_key(settings), now))
-        mapping = load_mapping(self.source, settings.sources_folder)
-        with database.running_database(settings) as address:
-            database.require_current_schema(address)
-            with psycopg.connect(address) as connection:
+        window = asked_window(context)
+        with connector(self.source) as ready:
+            with psycopg.connect(ready.address) as connection:
                 taken = cursors.origins_brought_in(connection, self.source)
             try:
-                for origin in open_source(mapping, None, connection_uri, now, taken):
-                    folder = settings.sources_folder
-                    report = run(mapping, origin, database=address, vault=vault, sources_folder=folder)
-                    self.reports.append(report.as_json())
-            except (GateClosed, HeaderDiffers) as error:
+                for origin in open_source(ready.mapping, None, connection_uri, ready.now, taken, window):
+                    self.reports.append(ready.run(origin).as_json())
+            except (GateClosed, HeaderDiffers, NoWindows) as error:
                 raise AirflowFailException(f"{error.code}: {error}") from error
         context["outlet_events"][self.register].extra = {"reports": self.reports}
         return self.reports
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """Tell OpenLineage, where it listens, which column went into which field."""
-        from dags.lineage import lineage
+        return lineage_of_all(self.source, self.reports)
 
-        settings = Settings()
-        total = {name: sum(each[name] for each in self.reports) for name in ("inserted", "changed")}
-        return lineage(load_mapping(self.source, settings.sources_folder), total)
+
+def lineage_of_all(source: str, reports: Sequence[Mapping[str, Any]]) -> Any:
+    """Return the lineage of several connector runs of a source as one."""
+    from dags.lineage import lineage
+
+    total = {name: sum(each[name] for each in reports) for name in ("inserted", "changed")}
+    return lineage(load_mapping(source, Settings().sources_folder), total)

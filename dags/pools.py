@@ -10,11 +10,15 @@ import sys
 from collections.abc import Iterable
 
 from connectors.mapping import SourceMapping, load_mapping, mapping_names
+from connectors.mapping.origins import SqlOrigin
 from foundation.settings import Settings
 
 DEFAULT = "default_pool"
 SLOTS = 2
-"""Files of one department that are brought in at once; of one source it is always one."""
+"""Files of one department that are brought in at once, or as many as the ranges that one of its sources asks for.
+
+Of one source it is always one file.
+"""
 
 
 def pool(mapping: SourceMapping) -> str:
@@ -24,9 +28,14 @@ def pool(mapping: SourceMapping) -> str:
 
 def pools(mappings: Iterable[SourceMapping]) -> dict[str, dict[str, object]]:
     """Return the pools that the sources need, as `airflow pools import` reads them."""
-    names = sorted({pool(mapping) for mapping in mappings} - {DEFAULT})
+    slots: dict[str, int] = {}
+    for mapping in mappings:
+        ranges = mapping.origin.ranges if isinstance(mapping.origin, SqlOrigin) else 1
+        slots[pool(mapping)] = max(SLOTS, ranges, slots.get(pool(mapping), 0))
+    slots.pop(DEFAULT, None)
     return {
-        name: {"slots": SLOTS, "description": "Zhengtong 证通", "include_deferred": False} for name in names
+        name: {"slots": count, "description": "Zhengtong 证通", "include_deferred": False}
+        for name, count in sorted(slots.items())
     }
 
 

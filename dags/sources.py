@@ -6,16 +6,18 @@ import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG, dag, task, task_group
+from airflow.sdk import DAG, CronDataIntervalTimetable, dag, task, task_group
 from airflow.sdk.exceptions import AirflowFailException
 
 from connectors.mapping import SourceMapping, load_mapping, mapping_names
+from connectors.mapping.origins import SqlOrigin
 from connectors.sources.raw import SourceError
 from dags.arrival import FindFiles
 from dags.bring_in import BringIn, FetchIn
 from dags.deadlines import deadline
 from dags.inbox import file_away, inbox
 from dags.pools import pool
+from dags.ranges import AllIn, CutRanges, FetchRange
 from foundation.settings import Settings
 
 SCHEDULE = os.environ.get("ZHENGTONG_INBOX_SCHEDULE", "*/5 * * * *") or None
@@ -40,7 +42,8 @@ def source_dag(mapping: SourceMapping) -> DAG:
     2. `bring_in`, for each of them, is one connector run; its report is the XCom, its outlet the register.
     3. `put_away` moves the file to `done/` once that report is stored.
 
-    Where its mapping has an origin, there is one task, `fetch_in`, that fetches and brings in what the origin has.
+    Where its mapping has an origin, there is one task, `fetch_in`, that fetches and brings in what the origin has. If
+    that is a table with `ranges`, `cut` cuts it, a `fetch_range` brings in each range, and `all_in` tells it as one.
 
     Dying in 2 leaves the file where it was and whole batches in the register; the retry brings in the rest. Dying in 3
     leaves a file that is moved by the retry. Files of one source come in one after the other, by name: of two files
@@ -51,7 +54,7 @@ def source_dag(mapping: SourceMapping) -> DAG:
     @dag(
         dag_id=f"zhengtong-{source}",
         description=mapping.title,
-        schedule=mapping.schedule or SCHEDULE,
+        schedule=timetable(mapping),
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
         catchup=False,
         max_active_runs=1,
@@ -61,6 +64,9 @@ def source_dag(mapping: SourceMapping) -> DAG:
         doc_md=f"**{mapping.title}** → `{mapping.register_name}`\n\n{mapping.contact}",
     )
     def build() -> None:
+        if isinstance(mapping.origin, SqlOrigin) and mapping.origin.ranges > 1:
+            by_ranges(mapping)
+            return
         if mapping.origin is not None:
             FetchIn(task_id="fetch_in", mapping=mapping, pool=pool(mapping), max_active_tis_per_dag=1)
             return
@@ -86,6 +92,36 @@ def source_dag(mapping: SourceMapping) -> DAG:
         each_file.expand(name=find.output)
 
     return build()
+
+
+def by_ranges(mapping: SourceMapping) -> None:
+    """Put the tasks of a source into the DAG in hand that is brought in by ranges of its key.
+
+    Dying in a range leaves whole batches of it in the register, and the other ranges go on; its retry brings in the
+    rest. Dying in `cut` or `all_in` leaves nothing. A run that is started anew cuts anew.
+    """
+    cut = CutRanges(task_id="cut", source=mapping.source, pool=pool(mapping))
+
+    @task_group
+    def each_range(key_range: dict[str, Any]) -> None:
+        FetchRange(
+            task_id="fetch_range",
+            source=mapping.source,
+            key_range=key_range,
+            pool=pool(mapping),
+            map_index_template="{{ range }}",
+        )
+
+    each_range.expand(key_range=cut.output) >> AllIn(
+        task_id="all_in", mapping=mapping, fetched="each_range.fetch_range"
+    )
+
+
+def timetable(mapping: SourceMapping) -> Any:
+    """Return when a source is looked at; one that can be asked for windows of time has the intervals between."""
+    if mapping.schedule is not None and mapping.has_windows:
+        return CronDataIntervalTimetable(mapping.schedule, timezone="UTC")
+    return mapping.schedule or SCHEDULE
 
 
 def broken_dag(source: str, reason: str) -> DAG:

@@ -113,6 +113,7 @@ COMMAND_LINE_ONLY = {
     "airflow-broken",
     "correction-refused",
     "file-unreadable",
+    "no-windows",
     "story-broken",
     "worker-died",
 }

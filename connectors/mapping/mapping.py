@@ -12,9 +12,9 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from connectors.mapping.origins import Origin
+from connectors.mapping.origins import Origin, SqlOrigin, TimestampCursor
 from connectors.sources.raw import SourceError, Wanted
-from exchange.registers.schemas import load_registers
+from exchange.registers.schemas import RegisterSchema, load_registers
 from foundation.identifiers import find
 from foundation.language import _
 
@@ -158,6 +158,22 @@ class SourceMapping(BaseModel):
         """The columns in the order of `columns`, each under all its names, and those to be left."""
         return Wanted(tuple((c.column, *c.also) for c in self.columns), frozenset(self.ignore))
 
+    @property
+    def has_windows(self) -> bool:
+        """Whether the origin can be asked for what changed within a window of time."""
+        return (
+            isinstance(self.origin, SqlOrigin)
+            and isinstance(self.origin.cursor, TimestampCursor)
+            and self.snapshot is None
+        )
+
+    @property
+    def ranged_column(self) -> Column | None:
+        """The column of the origin's key, where the origin is brought in by ranges of it; None: in one piece."""
+        if not isinstance(self.origin, SqlOrigin) or self.origin.ranges == 1:
+            return None
+        return next((c for c in self.columns if self.origin.key in (c.column, *c.also)), None)
+
 
 def mapping_names(folder: Path | None = None) -> list[str]:
     """Return the names of all sources that have a mapping: those that come along, and those of one's own folder."""
@@ -247,6 +263,8 @@ def _faults(mapping: SourceMapping) -> Iterator[str]:
         mapping.origin is not None and mapping.origin.kind in {"sql", "rest"}
     ):
         yield "format: records belongs to an origin of kind sql or rest, and to no other"
+    if isinstance(mapping.origin, SqlOrigin) and mapping.origin.ranges > 1:
+        yield from _range_faults(mapping, mapping.origin, register)
     for names in (columns, fields):
         yield from (
             f"columns: {name} stands there {count} times" for name, count in names.items() if count > 1
@@ -275,3 +293,19 @@ def _faults(mapping: SourceMapping) -> Iterator[str]:
         for name in comparison.fields.values():
             if name not in other.fields:
                 yield f"compare.{number}: {other.name} has no field {name}"
+
+
+def _range_faults(mapping: SourceMapping, origin: SqlOrigin, register: RegisterSchema) -> Iterator[str]:
+    """Yield why a source cannot be brought in by ranges that know nothing of each other (decision 12)."""
+    if origin.cursor is not None:
+        yield "origin.ranges: a source with a cursor is read in one piece"
+    if mapping.gates is not None:
+        yield "origin.ranges: gates judge the whole source, and a range does not know the others"
+    if mapping.snapshot is not None:
+        yield "origin.ranges: whom a snapshot no longer names is known of the whole source only"
+    _kind, names = register.keys[0]
+    column = mapping.ranged_column
+    if column is None or column.field not in names:
+        yield f"origin.ranges: the column {origin.key} would have to go into the field {' or '.join(names)}"
+    elif column.kind not in ("text", "code", "citizen-id", "uscc"):
+        yield f"origin.ranges: the key {origin.key} cannot be of kind {column.kind}"

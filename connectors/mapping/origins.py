@@ -48,6 +48,8 @@ class SqlOrigin(_Frozen):
         table: its name, with its schema before a dot where that is not the default one.
         key: its primary key or another column with a value in every row, no two of them equal: the table is read in
             its order.
+        ranges: into how many ranges of keys Airflow cuts the table, to bring them in side by side (decision 12); the
+            command reads it in one piece, with the same outcome.
         cursor: by which a run reads only what is new; None: every run reads all.
     """
 
@@ -55,6 +57,7 @@ class SqlOrigin(_Frozen):
     connection: Name
     table: Annotated[str, Field(min_length=1)]
     key: str
+    ranges: Annotated[int, Field(ge=1, le=64)] = 1
     cursor: Annotated[TimestampCursor | SequenceCursor, Field(discriminator="kind")] | None = None
 
     @property

@@ -31,7 +31,7 @@ from sqlalchemy.exc import NoSuchTableError, SQLAlchemyError
 
 from connectors.mapping import SourceMapping
 from connectors.mapping.origins import Connections, SequenceCursor, SqlOrigin, TimestampCursor
-from connectors.sources.raw import RawBatch, SourceError, Wanted
+from connectors.sources.raw import RawBatch, SourceError, Wanted, Window
 from connectors.sources.records import Record, batched, record
 from foundation.civil import CHINA
 from foundation.language import _
@@ -74,26 +74,32 @@ class DatabaseSource:
         connections: Connections,
         now: datetime,
         key_range: tuple[Key, Key | None] | None = None,
+        range_name: str = "",
+        window: Window | None = None,
     ) -> None:
         """Open nothing yet.
 
         Args:
             now: no cursor moves beyond this moment, whatever a clock over there says.
             key_range: the first key and the first that is no longer read; None there: to the end.
+            range_name: what tells this range from the others in `name`; no key, which may say who somebody is.
+            window: only rows that changed within it are read, and no cursor moves. Needs a cursor of timestamps.
         """
         self._mapping = mapping
         self._origin = origin
         self._connections = connections
         self._now = now
         self._key_range = key_range
+        self._range_name = range_name
+        self._window = window
         self._bound: _Bound | None = None
         schema, _dot, name = origin.table.rpartition(".")
         self._schema, self._table = schema or None, name
 
     @property
     def name(self) -> str:
-        """Return the names of connection and table."""
-        return f"{self._origin.connection}:{self._origin.table}"
+        """Return the names of connection and table, and which range it is."""
+        return f"{self._origin.connection}:{self._origin.table}{self._range_name and ' '}{self._range_name}"
 
     def digest(self) -> str:
         """Return the empty string: a table is not the same twice."""
@@ -174,7 +180,12 @@ class DatabaseSource:
                 low, high = self._key_range
                 statement = statement.where(key >= low)
                 statement = statement if high is None else statement.where(key < high)
-            marks = _marks(cursor, after, self._now, self.name)
+            if self._window is not None:
+                statement = statement.where(
+                    order[0] >= _as_stored(self._window.begin, self._bound.highest),
+                    order[0] < _as_stored(self._window.end, self._bound.highest),
+                )
+            marks = _marks(cursor if self._window is None else None, after, self._now, self.name)
             if marks.begin is not None:
                 statement = statement.where(
                     order[0] > marks.begin

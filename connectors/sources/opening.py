@@ -12,11 +12,17 @@ from connectors.mapping.origins import Connections, RestOrigin, S3Origin, SftpOr
 from connectors.sources.databases import DatabaseSource
 from connectors.sources.fetched import FetchedFile, settled
 from connectors.sources.files import FileSource
-from connectors.sources.raw import Source, SourceError
+from connectors.sources.raw import Source, SourceError, Window
 from connectors.sources.rest import RestSource
 from connectors.sources.s3 import S3Prefix
 from connectors.sources.sftp import SftpFolder
 from foundation.language import _
+
+
+class NoWindows(SourceError):
+    """A source was asked for a window of time, and cannot be."""
+
+    code = "no-windows"
 
 
 def open_source(
@@ -25,6 +31,7 @@ def open_source(
     connections: Connections,
     now: datetime,
     taken: Collection[str] = (),
+    window: Window | None = None,
 ) -> list[Source]:
     """Return what is to be read, in this order; empty if a folder has nothing new.
 
@@ -32,18 +39,27 @@ def open_source(
         path: a file that was handed in; it goes before the origin.
         connections: gives the URI of a named connection.
         taken: names of the files of a folder that were brought in before.
+        window: only what changed within it, for sources whose mapping says `has_windows`.
 
     Raises:
         SourceError: no file and no origin, or files where records come; a folder cannot be reached.
+        NoWindows: the source cannot be asked for a window.
     """
     origin = mapping.origin
+    if window is not None and not mapping.has_windows:
+        raise NoWindows(
+            _(
+                "{source} cannot be asked for a window of time: it has no cursor of timestamps, or is a snapshot"
+            ),
+            source=mapping.source,
+        )
     if path is not None:
         if mapping.format == "records":
             raise SourceError(_("{source} is fetched as records, not from files"), source=mapping.source)
         return [FileSource(path, mapping)]
     match origin:
         case SqlOrigin():
-            return [DatabaseSource(mapping, origin, connections, now)]
+            return [DatabaseSource(mapping, origin, connections, now, window=window)]
         case RestOrigin():
             return [RestSource(mapping, origin, connections)]
         case SftpOrigin():

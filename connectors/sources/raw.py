@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
 from foundation.errors import DomainError
@@ -20,6 +21,14 @@ class HeaderDiffers(SourceError):
     """The columns of a file are not those of its mapping: somebody has to look before anything is brought in."""
 
     code = "header-differs"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A span of time in which rows changed: from `begin` on, until before `end`; both with a zone."""
+
+    begin: datetime
+    end: datetime
 
 
 @dataclass(frozen=True, slots=True)

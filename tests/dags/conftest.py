@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
 import psycopg
 import pytest
 from sqlalchemy import make_url
 
+from demonstration.city import CityPlan, write_credentials, write_legal_entities, write_population
+from exchange.registers.schemas import load_registers, place
 from foundation.database import sqlalchemy_url
+from foundation.settings import Settings
+from tests.conftest import fresh_database
+from zhengtong.house import open_vault
 
 ROOT = Path(__file__).resolve().parents[2]
+RUN = str(Path(__file__).with_name("run_dag.py"))
+WRITERS: dict[str, Callable[[CityPlan, Path], Any]] = {
+    "population": write_population,
+    "legal-entities": write_legal_entities,
+    "credentials": write_credentials,
+}
 PYTHON = ROOT / ".venv-airflow" / "bin" / "python"
 
 
@@ -92,3 +106,98 @@ def airflow(server_address: str, tmp_path_factory: pytest.TempPathFactory) -> It
     yield running
     with psycopg.connect(server_address, autocommit=True) as connection:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@dataclass(frozen=True, slots=True)
+class Land:
+    """A database and a data folder; several lands share the folder, hence the keys, but not the inbox."""
+
+    airflow: Airflow
+    address: str
+    home: Path
+    inbox: Path
+
+    def settings(self) -> dict[str, str]:
+        return {
+            "ZHENGTONG_HOME": str(self.home),
+            "ZHENGTONG_DATABASE_URL": self.address,
+            "ZHENGTONG_INBOX": str(self.inbox),
+        }
+
+    def put(self, source: str, name: str, plan: CityPlan) -> Path:
+        path = self.inbox / source / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        WRITERS[source](plan, path)
+        return path
+
+    def test(self, source: str) -> str:
+        """Run the DAG of a source; return the id of its run."""
+        self.airflow.python(RUN, "dags.sources", f"zhengtong-{source}", **self.settings())
+        ((run,),) = self.airflow.sql(
+            "SELECT run_id FROM dag_run WHERE dag_id = %s ORDER BY id DESC LIMIT 1", f"zhengtong-{source}"
+        )
+        return str(run)
+
+    def results(self, run: str, task: str) -> list[Any]:
+        found = self.airflow.sql(
+            "SELECT value FROM xcom WHERE run_id = %s AND task_id = %s AND key = 'return_value'"
+            " ORDER BY map_index",
+            run,
+            task,
+        )
+        return [value for (value,) in found]
+
+    def ingest(self, source: str, path: Path | None, **more: str) -> None:
+        """Bring in a file, or what the origin has, by the command."""
+        command = [sys.executable, "-m", "zhengtong", "ingest", source]
+        command += [] if path is None else ["--file", str(path)]
+        environment = {**os.environ, **self.settings(), **more}
+        done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+    def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.address, autocommit=True) as connection:
+            cursor = connection.execute(statement, values)
+            return cursor.fetchall() if cursor.description else []
+
+    def registers(self) -> dict[str, Any]:
+        """Return everything that may not depend on how the files came in, opened."""
+        vault = open_vault(Settings(home=self.home), datetime.now(UTC))
+        found: dict[str, Any] = {
+            "quarantine": self.sql(
+                "SELECT source, digest, field, reason FROM exchange.quarantine ORDER BY 1, 2, 3, 4"
+            )
+        }
+        for register in load_registers().values():
+            for table in (register.table, f"{register.table}_history"):
+                rows = self.sql(
+                    f"SELECT subject, version, content, sealed FROM exchange.{table} ORDER BY 1, 2"
+                )
+                found[table] = [
+                    (subject, version, content | opened(vault, register.table, subject, sealed))
+                    for subject, version, content, sealed in rows
+                ]
+        return found
+
+
+def opened(vault: Any, table: str, subject: bytes, sealed: bytes | None) -> dict[str, Any]:
+    return orjson.loads(vault.open(sealed, place(table, subject))) if sealed else {}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def land(airflow: Airflow, database_url: str, home: Path) -> Land:
+    return Land(airflow, database_url, home, home / "inbox")
+
+
+@pytest.fixture
+def by_command(
+    airflow: Airflow, server_address: str, template: str, home: Path, tmp_path: Path
+) -> Iterator[Land]:
+    """Another land, that files come into by the command."""
+    with fresh_database(server_address, template) as address:
+        yield Land(airflow, address, home, tmp_path / "other")

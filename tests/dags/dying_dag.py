@@ -52,5 +52,5 @@ match point:
         cursors.finish_run = dying(cursors.finish_run)
     case "put away":
         dags.sources.file_away = dying(dags.sources.file_away)
-pipeline.run.__kwdefaults__["batch_rows"] = 60
+pipeline.run.__kwdefaults__["batch_rows"] = int(os.environ.get("BATCH_ROWS", "60"))
 runpy.run_path(str(Path(__file__).with_name("run_dag.py")), run_name="__main__")

@@ -142,3 +142,43 @@ def test_a_wrong_mapping_is_one_line_with_the_place(kind: str) -> None:
     with pytest.raises(SourceError, match=rf"the mapping of licences is wrong: .*{message}") as caught:
         parse_mapping("licences", GOOD.replace(before, after))
     assert "\n" not in str(caught.value)
+
+
+RANGED = GOOD.replace(
+    "format: json-array",
+    "format: records\norigin: {kind: sql, connection: a, table: t, key: number, ranges: 4}",
+)
+NOT_RANGED: dict[str, tuple[str, str, str]] = {
+    "a cursor": ("ranges: 4}", "ranges: 4, cursor: {kind: sequence, column: n}}", "a source with a cursor"),
+    "gates": ("compare:", "gates: {rows_at_least: 1}\ncompare:", "gates judge the whole source"),
+    "a snapshot": ("compare:", "snapshot: {ended_share: 0.1}\ncompare:", "whom a snapshot no longer names"),
+    "a key of no column": (
+        "key: number",
+        "key: id",
+        "the column id would have to go into the field licence_type or",
+    ),
+    "a key that names nobody": (
+        "key: number",
+        "key: holder",
+        "into the field licence_type or licence_number",
+    ),
+    "a key that becomes another": (
+        "field: licence_number",
+        "field: licence_number, kind: dictionary, dictionary: {a: b, c: b}",
+        "number cannot be of kind dictionary",
+    ),
+}
+
+
+def test_a_table_is_ranged_by_the_column_that_names_its_subjects() -> None:
+    column = parse_mapping("licences", RANGED).ranged_column
+    assert column is not None and column.field == "licence_number"
+    assert parse_mapping("licences", RANGED.replace("ranges: 4", "ranges: 1")).ranged_column is None
+
+
+@pytest.mark.parametrize("kind", NOT_RANGED)
+def test_what_judges_the_whole_source_cannot_be_ranged(kind: str) -> None:
+    before, after, message = NOT_RANGED[kind]
+    assert before in RANGED
+    with pytest.raises(SourceError, match=message):
+        parse_mapping("licences", RANGED.replace(before, after))

@@ -14,7 +14,7 @@ import pytest
 
 from connectors.pipeline import run
 from connectors.sources.databases import DatabaseSource
-from connectors.sources.raw import HeaderDiffers, SourceError
+from connectors.sources.raw import HeaderDiffers, SourceError, Window
 from foundation.civil import CHINA
 from foundation.sensitive import Vault
 from tests.connectors.sources.licences import connections, mapping, numbers, rows
@@ -115,6 +115,51 @@ def test_a_second_run_brings_in_what_is_new_and_the_overlap_changes_nothing(
     # Behind the cursor that the first run left, and as much before it as the overlap says.
     second = run(made, department.source(TIMESTAMP), database=database_url, vault=vault)
     assert (second.inserted, second.unchanged, second.changed) == (10, 61, 0)
+
+
+@pytest.mark.parametrize("stored", ["timestamptz", "timestamp", "text", "date"])
+def test_windows_side_by_side_give_each_row_once_and_move_no_cursor(
+    department: Department, database_url: str, vault: Vault, stored: str
+) -> None:
+    department.add(1, 200, seconds=3600)
+    department.sql(
+        f"ALTER TABLE licences ALTER updated_at TYPE {stored} USING (updated_at AT TIME ZONE 'PRC')::{stored}"
+        if stored != "timestamptz"
+        else "SELECT 1"
+    )
+    made = department.source(TIMESTAMP)._mapping
+    run(made, department.source(TIMESTAMP), database=database_url, vault=vault)
+    reached = cursor_of(database_url)
+    # Days as China counts them: a column of days has no other.
+    start = datetime(2026, 1, 31, 16, tzinfo=UTC)
+    windows = [Window(start + timedelta(days=n), start + timedelta(days=n + 1)) for n in range(10)]
+    found = [numbers(department.source(TIMESTAMP, window=each).batches(7)) for each in windows]
+    assert [number for part in found for number in part] == [f"11990{n:08}" for n in range(1, 201)]
+    assert [len(part) for part in found[1:3]] == [24, 24]
+    department.sql("UPDATE licences SET holder_name = '新名' WHERE id = 30")
+    for changed in (1, 0):
+        report = run(
+            made, department.source(TIMESTAMP, window=windows[1]), database=database_url, vault=vault
+        )
+        assert (report.read, report.changed) == (24, changed)
+    assert cursor_of(database_url) == reached
+
+
+def cursor_of(address: str) -> Any:
+    with psycopg.connect(address) as connection:
+        return connection.execute("SELECT cursor FROM exchange.ingest_cursor").fetchall()
+
+
+def test_a_window_before_the_first_run_leaves_everything_to_it(
+    department: Department, database_url: str, vault: Vault
+) -> None:
+    department.add(1, 10)
+    made = department.source(TIMESTAMP)._mapping
+    window = Window(BASE + timedelta(seconds=5), BASE + timedelta(seconds=8))
+    assert (
+        run(made, department.source(TIMESTAMP, window=window), database=database_url, vault=vault).read == 3
+    )
+    assert run(made, department.source(TIMESTAMP), database=database_url, vault=vault).read == 10
 
 
 def test_no_clock_moves_the_cursor_back_or_beyond_now(department: Department) -> None:

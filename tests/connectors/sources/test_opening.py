@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from connectors.mapping import load_mapping
+from connectors.mapping import Snapshot, load_mapping
 from connectors.sources.databases import DatabaseSource
 from connectors.sources.files import FileSource
-from connectors.sources.opening import named, open_source
-from connectors.sources.raw import SourceError
+from connectors.sources.opening import NoWindows, named, open_source
+from connectors.sources.raw import SourceError, Window
 from connectors.sources.rest import RestSource
 from foundation.settings import Settings
 from tests.connectors.sources.licences import mapping
@@ -41,6 +41,18 @@ def test_each_origin_opens_its_source_and_a_file_goes_before() -> None:
         open_source(made, None, find, NOW)
     with pytest.raises(SourceError, match="licences is fetched as records, not from files"):
         open_source(mapping(SQL), Path("a.csv"), find, NOW)
+
+
+def test_only_a_table_with_a_cursor_of_timestamps_can_be_asked_for_a_window() -> None:
+    find = named({"market": "sqlite:///x"})
+    window = Window(NOW - timedelta(days=1), NOW)
+    stamped = mapping(SQL | {"cursor": {"kind": "timestamp", "column": "at"}})
+    assert len(open_source(stamped, None, find, NOW, window=window)) == 1
+    sequence = mapping(SQL | {"cursor": {"kind": "sequence", "column": "n"}})
+    snapshot = stamped.model_copy(update={"snapshot": Snapshot(ended_share=1)})
+    for made in (mapping(SQL), sequence, mapping(REST), snapshot):
+        with pytest.raises(NoWindows, match="licences cannot be asked for a window of time"):
+            open_source(made, None, find, NOW, window=window)
 
 
 @pytest.mark.parametrize("connections", [{}, {"market": "geheim"}])
