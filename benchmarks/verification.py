@@ -37,8 +37,8 @@ from demonstration.parties import System
 from foundation import database
 from foundation.identity.principals import Role
 from foundation.identity.tables import put_client
+from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings
-from zhengtong.house import open_vault
 
 CONNECTIONS = 16
 RATE_TARGET = 0.5

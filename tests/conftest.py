@@ -30,9 +30,9 @@ from foundation.identity.clients import Client
 from foundation.identity.principals import Role
 from foundation.identity.tables import put_client
 from foundation.sensitive import Vault
+from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings
 from zhengtong.app import create_app
-from zhengtong.house import open_vault
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 

@@ -1,4 +1,7 @@
-"""The command line `zhengtong`."""
+"""The command line `zhengtong`.
+
+A command that loads much which the others do not need loads it itself: most of the time of a short command is imports.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,6 @@ from typing import Any
 import click
 import orjson
 import psycopg
-import uvicorn
 from pydantic import ValidationError
 
 from connectors import cursors
@@ -24,9 +26,6 @@ from connectors.mapping import SourceMapping, load_mapping
 from connectors.pipeline import Report, run
 from connectors.sources.opening import named, open_source
 from connectors.workers import workers_for
-from demonstration.airflow import by_airflow
-from demonstration.bringing_in import by_pipeline
-from demonstration.story import Story
 from foundation import database
 from foundation.identifiers import check
 from foundation.identity.clients import Client
@@ -34,6 +33,7 @@ from foundation.identity.principals import Role
 from foundation.identity.tables import put_client
 from foundation.language import _, both
 from foundation.ledger import (
+    VERIFIER_KEY_FILE,
     CheckpointError,
     DirectoryTiles,
     HttpTiles,
@@ -46,14 +46,11 @@ from foundation.ledger import (
     verify_log,
 )
 from foundation.sensitive import rotate_data_key
+from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings, load_master_key
 from foundation.signing import PublicKey
-from foundation.telemetry import configure_logging
-from license_registry.presenting.offline import verify_file
 from zhengtong import linking, preparing, stewardship
-from zhengtong.app import create_app
 from zhengtong.command import JSON_OPTION, Refused, one_line, print_json
-from zhengtong.house import VERIFIER_KEY_FILE, open_keys, open_vault
 from zhengtong.reporting import print_report
 
 
@@ -104,6 +101,11 @@ def migrate(settings: Settings, as_json: bool) -> None:
 @click.pass_obj
 @one_line
 def serve(settings: Settings, host: str | None, port: int | None) -> None:
+    import uvicorn
+
+    from foundation.telemetry import configure_logging
+    from zhengtong.app import create_app
+
     given = settings.model_dump()
     if host is not None:
         given["listen_host"] = host
@@ -269,6 +271,8 @@ def verify(
 ) -> None:
     keys = _trusted(settings, jwks)
     status = _ascii(status_list) if status_list is not None else None
+    from license_registry.presenting.offline import verify_file
+
     found = verify_file(path, keys, status, datetime.now(UTC))
     if as_json:
         print_json(
@@ -299,6 +303,8 @@ def _ascii(path: Path) -> str:
 
 def _trusted(settings: Settings, jwks: Path | None) -> dict[str, PublicKey]:
     if jwks is None:
+        from zhengtong.house import open_keys
+
         return dict(open_keys(settings, datetime.now(UTC)).verification_keys("credential"))
     try:
         keys = orjson.loads(jwks.read_bytes())["keys"]
@@ -352,6 +358,8 @@ def keys() -> None:
 @click.pass_obj
 @one_line
 def rotate(settings: Settings, purpose: str) -> None:
+    from zhengtong.house import open_keys
+
     record = open_keys(settings, datetime.now(UTC)).rotate(purpose, datetime.now(UTC))
     click.echo(both(_("Active for {purpose} is now {kid}"), purpose=purpose, kid=record.kid))
 
@@ -393,6 +401,10 @@ def demo(
     as_json: bool,
 ) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    from demonstration.airflow import by_airflow
+    from demonstration.bringing_in import by_pipeline
+    from demonstration.story import Story
+
     opening = by_pipeline if airflow is None else by_airflow(airflow)
     story = Story(settings, people=people, data=data, port=port, quiet=as_json, opening=opening)
     sys.exit(story.tell(stay=not once, report=print_json if as_json else None))

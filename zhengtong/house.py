@@ -27,9 +27,10 @@ from foundation.identity.guard import Guard
 from foundation.identity.people import PeopleVerifier
 from foundation.identity.routes import TOKEN_PURPOSE, AuthorisationServer
 from foundation.identity.tokens import TokenVerifier
-from foundation.ledger import DirectoryTiles, LogSigner
+from foundation.ledger import VERIFIER_KEY_FILE, DirectoryTiles, LogSigner
 from foundation.ledger.sequencer import run_forever
-from foundation.sensitive import Vault, open_keyring
+from foundation.sensitive import Vault
+from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings, load_master_key
 from foundation.signing import Algorithm, CertificateAuthority, KeyStore, decode_base64url
 from license_registry.catalog.types import load_types
@@ -40,7 +41,6 @@ from license_registry.store.objects import open_store
 
 HOT_CONNECTIONS = 16
 LEDGER_PURPOSE = "ledger"
-VERIFIER_KEY_FILE = "log.vkey"
 
 PURPOSES = {
     TOKEN_PURPOSE: Algorithm.ES256,
@@ -70,14 +70,6 @@ def open_keys(settings: Settings, now: datetime) -> KeyStore:
     for purpose, algorithm in purposes.items():
         keys.ensure_active(purpose, algorithm, now)
     return keys
-
-
-def open_vault(settings: Settings, now: datetime) -> Vault:
-    """Open the vault for sensitive fields."""
-    keyring = open_keyring(
-        settings.keys_folder / "data", load_master_key(settings), now, settings.data_cipher
-    )
-    return Vault(keyring)
 
 
 def open_log_signer(settings: Settings, keys: KeyStore) -> LogSigner:

@@ -16,9 +16,9 @@ from exchange.registers.schemas import load_registers
 from foundation import database
 from foundation.errors import NotFound
 from foundation.language import _, both
+from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings
 from zhengtong.command import JSON_OPTION, Refused, one_line, print_json
-from zhengtong.house import open_vault
 
 REGISTER = click.argument("register", type=click.Choice(sorted(LIKENESS)))
 

@@ -18,9 +18,9 @@ from connectors.replay import correct, replay
 from connectors.sources.raw import SourceError
 from foundation import database
 from foundation.language import _, both
+from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings
 from zhengtong.command import JSON_OPTION, one_line, print_json
-from zhengtong.house import open_vault
 from zhengtong.reporting import print_report
 
 

@@ -9,13 +9,9 @@ from urllib.parse import urlsplit
 
 from connectors.mapping import SourceMapping
 from connectors.mapping.origins import Connections, RestOrigin, S3Origin, SftpOrigin, SqlOrigin
-from connectors.sources.databases import DatabaseSource
 from connectors.sources.fetched import FetchedFile, settled
 from connectors.sources.files import FileSource
 from connectors.sources.raw import Source, SourceError, Window
-from connectors.sources.rest import RestSource
-from connectors.sources.s3 import S3Prefix
-from connectors.sources.sftp import SftpFolder
 from foundation.language import _
 
 
@@ -57,15 +53,24 @@ def open_source(
         if mapping.format == "records":
             raise SourceError(_("{source} is fetched as records, not from files"), source=mapping.source)
         return [FileSource(path, mapping)]
+    # Each kind brings its own client along: only the one that is asked for is loaded.
     match origin:
         case SqlOrigin():
+            from connectors.sources.databases import DatabaseSource
+
             return [DatabaseSource(mapping, origin, connections, now, window=window)]
         case RestOrigin():
+            from connectors.sources.rest import RestSource
+
             return [RestSource(mapping, origin, connections)]
         case SftpOrigin():
+            from connectors.sources.sftp import SftpFolder
+
             sftp = SftpFolder(origin, connections(origin.connection))
             return [FetchedFile(sftp, seen, mapping) for seen in settled(sftp, taken)]
         case S3Origin():
+            from connectors.sources.s3 import S3Prefix
+
             s3 = S3Prefix(origin, connections(origin.connection))
             return [FetchedFile(s3, seen, mapping) for seen in settled(s3, taken)]
     raise SourceError(_("{source} has no origin to fetch from; hand in a file"), source=mapping.source)

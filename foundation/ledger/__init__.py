@@ -14,6 +14,7 @@ from foundation.ledger.checkpoint import (
 )
 from foundation.ledger.commitment import commit, new_salt
 from foundation.ledger.tiles import (
+    VERIFIER_KEY_FILE,
     DirectoryTiles,
     Extension,
     HttpTiles,
@@ -41,6 +42,7 @@ from foundation.ledger.verifier import LogProblem, Record, Report, read_records,
 
 __all__ = [
     "EMPTY_ROOT",
+    "VERIFIER_KEY_FILE",
     "Checkpoint",
     "CheckpointError",
     "DirectoryTiles",

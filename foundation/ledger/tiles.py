@@ -32,6 +32,7 @@ else:
 
 TILE_WIDTH = 256
 CHECKPOINT_PATH = "checkpoint"
+VERIFIER_KEY_FILE = "log.vkey"
 MAXIMUM_ENTRY_BYTES = 0xFFFF
 
 _TILE_BITS = 8

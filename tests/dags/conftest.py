@@ -20,9 +20,9 @@ from sqlalchemy import make_url
 from demonstration.city import CityPlan, write_credentials, write_legal_entities, write_population
 from exchange.registers.schemas import load_registers, place
 from foundation.database import sqlalchemy_url
+from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings
 from tests.conftest import fresh_database
-from zhengtong.house import open_vault
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = str(Path(__file__).with_name("run_dag.py"))

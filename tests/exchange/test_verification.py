@@ -22,9 +22,9 @@ from exchange.queries.answer import subject_matches
 from exchange.queries.verify import TYPE
 from foundation.identifiers import CitizenId
 from foundation.identity.principals import Role
+from foundation.sensitive.opening import open_vault
 from foundation.signing import Algorithm, PublicKey, verify_compact
 from tests.conftest import Service
-from zhengtong.house import open_vault
 
 PERSON = CitizenId.compute("990101", date(1980, 2, 29), 123).reveal()
 STRANGER = CitizenId.compute("990102", date(1990, 1, 1), 7).reveal()

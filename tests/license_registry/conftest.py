@@ -16,6 +16,7 @@ from demonstration.parties import System
 from foundation import database
 from foundation.identifiers import CitizenId, Uscc
 from foundation.identity.principals import Principal, Role
+from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings
 from foundation.signing import PublicKey
 from license_registry.catalog.types import load_types
@@ -24,7 +25,7 @@ from license_registry.lifecycle.status_lists import StatusLists
 from license_registry.ports import Registry
 from license_registry.store.objects import FileStore, ObjectStore
 from tests.conftest import MARKET, Service
-from zhengtong.house import open_keys, open_vault
+from zhengtong.house import open_keys
 
 PERSON = CitizenId.compute("990101", date(1980, 2, 29), 123).reveal()
 STRANGER = CitizenId.compute("990102", date(1990, 1, 1), 7).reveal()

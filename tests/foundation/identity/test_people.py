@@ -24,9 +24,9 @@ from foundation.identity.errors import PeopleIssuerUnavailable, TokenUnknown
 from foundation.identity.people import PeopleVerifier
 from foundation.identity.principals import Principal, Role
 from foundation.sensitive import Vault
+from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings
 from tests.conftest import Service, free_port, fresh_database, serving
-from zhengtong.house import open_vault
 
 PERSON = CitizenId.compute("990104", date(1988, 8, 8), 801).reveal()
 AUDIENCE = "zhengtong-here"

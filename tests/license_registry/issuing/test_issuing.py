@@ -14,6 +14,7 @@ import pytest
 from demonstration.parties import System
 from foundation.identifiers import ElicenceIdentifier
 from foundation.identity.principals import Role
+from foundation.sensitive.opening import open_vault
 from license_registry.credentials import sd_jwt
 from tests.conftest import MARKET, Service
 from tests.license_registry.conftest import (
@@ -26,7 +27,6 @@ from tests.license_registry.conftest import (
     problem,
     published_keys,
 )
-from zhengtong.house import open_vault
 
 
 def counted(service: Service) -> tuple[int, ...]:
