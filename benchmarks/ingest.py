@@ -12,19 +12,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import psycopg
 
 from connectors.mapping import load_mapping
 from demonstration import city
+from demonstration.city.codes import company_code
 from foundation import database
 from foundation.settings import Settings
 
@@ -36,24 +38,52 @@ TENFOLD_TARGET = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A source to measure: its generator, how many people make one row, and what is asked for.
+    """A source to measure, and what is asked for.
 
     Args:
+        write: writes about so many good rows and returns how many.
         ratio: of plain COPY, at least.
         memory: MB of the peak, below.
         again: an unchanged load in times of the first, at least; None: not asked for.
     """
 
-    write: Callable[[city.CityPlan, Path], city.Made]
-    people_per_row: int
+    write: Callable[[int, Path], int]
     ratio: float
     memory: int
     again: float | None
 
 
+MADE_ENTITIES = 20_000
+"""So many a city is made for; a larger file has them again and again under other names and codes."""
+
+
+def write_population(rows: int, path: Path) -> int:
+    """Write the people of a city without mess."""
+    return city.write_population(city.CityPlan(people=rows, mess=city.Mess({}, {}, {})), path).rows
+
+
+def write_legal_entities(rows: int, path: Path) -> int:
+    """Write companies without mess; no two have the same name or code."""
+    made = path.with_suffix(".made")
+    city.write_legal_entities(
+        city.CityPlan(people=min(rows, MADE_ENTITIES) * 15, mess=city.Mess({}, {}, {})), made
+    )
+    header, *lines = made.read_text(encoding="utf-8").splitlines()
+    rest = [line.split(",", 2) for line in lines]
+    with path.open("w", encoding="utf-8") as file:
+        file.write(f"{header}\n")
+        for start in range(0, rows, len(rest)):
+            file.writelines(
+                f"{name}{start},{company_code('990101', start + number)},{others}\n"
+                for number, (name, _, others) in enumerate(rest[: rows - start])
+            )
+    made.unlink()
+    return rows
+
+
 KINDS = {
-    "population": Kind(city.write_population, 1, 0.10, 500, None),
-    "legal-entities": Kind(city.write_legal_entities, 15, 0.20, 400, 2.0),
+    "population": Kind(write_population, 0.10, 500, None),
+    "legal-entities": Kind(write_legal_entities, 0.20, 400, 2.0),
 }
 
 
@@ -107,8 +137,7 @@ def _measure(source: str, kind: Kind, rows: int) -> Measured:
         with database.running_database(Settings(home=home)) as address:
             database.migrate(address)
             path = home / "table.csv"
-            plan = city.CityPlan(people=rows * kind.people_per_row, mess=city.Mess({}, {}, {}))
-            written = kind.write(plan, path).rows
+            written = kind.write(rows, path)
             floor = written / _copy(address, path, source)
             first, memory = _ingest(home, source, path, ("inserted", written))
             again, _ = _ingest(home, source, path, ("unchanged", written))
@@ -145,14 +174,32 @@ def _ingest(home: Path, source: str, path: Path, expected: tuple[str, int]) -> t
     command = [sys.executable, "-m", "zhengtong", "--home", str(home)]
     command += ["ingest", source, "--file", str(path), "--json"]
     started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    report = json.loads(process.stdout.read())
-    _pid, status, usage = os.wait4(process.pid, 0)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    with ThreadPoolExecutor(max_workers=1) as watcher:
+        peak = watcher.submit(_peak, psutil.Process(process.pid))
+        output, _ = process.communicate()
     seconds = time.perf_counter() - started
-    if status != 0 or report[expected[0]] != expected[1]:
+    report = json.loads(output)
+    if process.returncode != 0 or report[expected[0]] != expected[1]:
         raise RuntimeError(f"not every row came in: {report}")
-    return seconds, usage.ru_maxrss / 1024
+    return seconds, peak.result() / (1 << 20)
+
+
+def _peak(process: psutil.Process) -> int:
+    """Return the most memory that a process and its workers had together, looking ten times a second.
+
+    Memory that several share counts once (proportional set size).
+    """
+    most = 0
+    while True:
+        try:
+            family = [process, *process.children(recursive=True)]
+            most = max(most, sum(member.memory_full_info().pss for member in family))
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            # A worker that has just ended does not matter; what was measured once it has itself ended, neither.
+            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+                return most
+        time.sleep(0.1)
 
 
 if __name__ == "__main__":
