@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+import sqlalchemy
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -16,7 +17,6 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
-    Sequence,
     Table,
     Text,
     text,
@@ -28,8 +28,8 @@ from license_registry.lifecycle.states import State
 
 metadata = MetaData(schema="license_registry")
 
-serial = Sequence("serial", metadata=metadata)
-status_index = Sequence("status_index", metadata=metadata, minvalue=0)
+serial = sqlalchemy.Sequence("serial", metadata=metadata)
+status_index = sqlalchemy.Sequence("status_index", metadata=metadata, minvalue=0)
 
 licence = Table(
     "licence",
@@ -178,6 +178,16 @@ class Presentation:
     used_at: datetime | None
 
 
+async def draw_many(connection: Any, count: int) -> list[tuple[int, int]]:
+    """Return as many fresh serials and status indexes, ascending."""
+    rows = await connection.fetch(
+        "SELECT nextval('license_registry.serial'), nextval('license_registry.status_index')"
+        " FROM generate_series(1, $1)",
+        count,
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
 async def draw_numbers(connection: Any) -> tuple[int, int]:
     """Return a fresh serial and a fresh index in the status lists. Numbers of failed issues stay unused."""
     row = await connection.fetchrow(
@@ -231,6 +241,50 @@ async def add(connection: Any, new: Licence, happened: Event, co_holders: Collec
                 new.identifier,
             )
         await add_event(connection, happened)
+
+
+_ADD_MANY = (
+    f"INSERT INTO license_registry.licence ({_COLUMNS}) SELECT * FROM unnest("  # noqa: S608
+    "$1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[], $7::text[], $8::text[],"
+    " $9::timestamptz[], $10::date[], $11::date[], $12::timestamptz[], $13::bigint[], $14::text[], $15::bytea[],"
+    " $16::bytea[], $17::bytea[], $18::integer[], $19::text[], $20::text[], $21::date[], $22::date[], $23::text[],"
+    " $24::text[], $25::bytea[])"
+)
+
+
+async def add_many(
+    connection: Any, new: Sequence[tuple[Licence, Event]], co_holders: Sequence[tuple[bytes, str]]
+) -> None:
+    """Store licences, their events, and further holders with the licence's identifier; within a transaction.
+
+    Raises:
+        asyncpg.UniqueViolationError: the number of one of them is in force.
+    """
+    names = [name.strip() for name in _COLUMNS.split(",")]
+    rows = [licence for licence, _ in new]
+    await connection.execute(_ADD_MANY, *([getattr(row, name) for row in rows] for name in names))
+    if co_holders:
+        await connection.execute(
+            "INSERT INTO license_registry.co_holder (holder, identifier)"
+            " SELECT * FROM unnest($1::bytea[], $2::text[])",
+            [holder for holder, _ in co_holders],
+            [identifier for _, identifier in co_holders],
+        )
+    events = [event for _, event in new]
+    await connection.execute(
+        "WITH given AS (SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::bytea[],"
+        "  $6::bytea[], $7::bytea[]) WITH ORDINALITY AS t (id, identifier, kind, at, entry, salt, content, turn)),"
+        " promised AS (INSERT INTO ledger.pending (entry) SELECT entry FROM given ORDER BY turn)"
+        " INSERT INTO license_registry.event (id, identifier, kind, recorded_at, entry, salt, content)"
+        " SELECT id, identifier, kind, at, entry, salt, content FROM given",
+        [each.id for each in events],
+        [each.identifier for each in events],
+        [each.kind for each in events],
+        [each.recorded_at for each in events],
+        [each.entry for each in events],
+        [each.salt for each in events],
+        [each.content for each in events],
+    )
 
 
 async def add_event(connection: Any, happened: Event) -> None:

@@ -114,6 +114,7 @@ COMMAND_LINE_ONLY = {
     "correction-refused",
     "file-unreadable",
     "licence-type-broken",
+    "line-invalid",  # stands in the report of a job
     "story-broken",
 }
 
