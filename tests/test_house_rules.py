@@ -114,6 +114,8 @@ COMMAND_LINE_ONLY = {
     "correction-refused",
     "file-unreadable",
     "no-windows",
+    "licence-type-broken",
+    "line-invalid",  # stands in the report of a job
     "story-broken",
     "worker-died",
 }
