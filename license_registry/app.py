@@ -8,6 +8,7 @@ import license_registry.audit.routes
 import license_registry.catalog.routes
 import license_registry.issuing.routes
 import license_registry.lifecycle.routes
+import license_registry.notices.routes
 import license_registry.presenting.routes
 from foundation.database import UNAVAILABLE
 from foundation.identity.guard import Guard
@@ -27,6 +28,7 @@ def create_app(ports: Registry, guard: Guard) -> FastAPI:
         license_registry.catalog.routes,
         license_registry.issuing.routes,
         license_registry.lifecycle.routes,
+        license_registry.notices.routes,
         license_registry.presenting.routes,
         license_registry.audit.routes,
     ):

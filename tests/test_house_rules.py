@@ -114,6 +114,7 @@ COMMAND_LINE_ONLY = {
     "correction-refused",
     "file-unreadable",
     "story-broken",
+    "webhook-refused",
 }
 
 

@@ -35,6 +35,7 @@ from foundation.signing import Algorithm, CertificateAuthority, KeyStore, decode
 from license_registry.catalog.types import load_types
 from license_registry.lifecycle.status_lists import PURPOSE as CREDENTIAL_PURPOSE
 from license_registry.lifecycle.status_lists import StatusLists
+from license_registry.notices.deliver import PURPOSE as NOTICE_PURPOSE
 from license_registry.ports import Registry
 from license_registry.store.objects import open_store
 
@@ -46,6 +47,7 @@ PURPOSES = {
     TOKEN_PURPOSE: Algorithm.ES256,
     ANSWER_PURPOSE: Algorithm.ES256,
     CREDENTIAL_PURPOSE: Algorithm.ES256,
+    NOTICE_PURPOSE: Algorithm.ES256,
     LEDGER_PURPOSE: Algorithm.EDDSA,
 }
 

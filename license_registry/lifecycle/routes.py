@@ -2,37 +2,64 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
 from foundation.identity.guard import PUBLIC, audited, requires
 from foundation.identity.principals import Principal, Role
 from foundation.problems import documented
 from foundation.text import FreeText
 from license_registry.issuing.routes import CALLER_PROBLEMS, shown
-from license_registry.lifecycle.change import change_state
-from license_registry.lifecycle.states import Operation, State
+from license_registry.lifecycle.change import Wanted, change_state
+from license_registry.lifecycle.history import history
+from license_registry.lifecycle.states import VERSIONING, Operation, State
 from license_registry.lifecycle.status_lists import TTL_SECONDS
+from license_registry.lifecycle.tables import Life
 from license_registry.ports import Registry
 from license_registry.problems import REGISTRY_PROBLEMS
 
 router = APIRouter(prefix="/v1", tags=["life of a licence"])
 
 
-class OperationRequest(BaseModel):
-    """An operation by its code (03 suspend, 04 expire, 05 cancel, 06 return, 10 undo transfer out).
+def _without_version(operation: Operation) -> Operation:
+    if operation is Operation.ISSUE or operation in VERSIONING:
+        raise ValueError(
+            "this operation makes a licence or a version: POST it to /v1/licences or its versions"
+        )
+    return operation
 
-    `target` is the state after cancelling: 03 rescinded, 04 cancelled, 06 transferred out, 07 revoked.
+
+class OperationRequest(BaseModel):
+    """An operation by its code: 03 suspend, 04 expire, 05 cancel, 06 return, 07 other, 10 undo transfer out.
+
+    `target` is the state after cancelling: 03 rescinded, 04 cancelled, 06 transferred out (then `transfer_to` names
+    the authority that takes it over), 07 revoked. State 99 needs a `description`. A suspension may end by itself:
+    `until` is the first day on which it is over.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    operation: Operation
+    operation: Annotated[Operation, AfterValidator(_without_version)]
     target: State | None = None
     reason: FreeText
+    description: FreeText | None = None
+    until: date | None = None
+    transfer_to: Annotated[str, StringConstraints(pattern=r"^[0-9A-HJ-NPQRTUWXY]{18}$")] | None = None
+
+
+OPERATION_PROBLEMS = (
+    *CALLER_PROBLEMS,
+    "invalid-request",
+    "not-found",
+    "issuer-mismatch",
+    "actor-not-entitled",
+    "operation-not-allowed",
+    "licence-replaced",
+    "licence-in-force",
+)
 
 
 @router.post(
@@ -41,28 +68,78 @@ class OperationRequest(BaseModel):
     responses=documented(
         REGISTRY_PROBLEMS,
         [
-            *CALLER_PROBLEMS,
-            "invalid-request",
-            "not-found",
-            "issuer-mismatch",
-            "operation-not-allowed",
-            "licence-in-force",
+            *OPERATION_PROBLEMS,
+            "state-description-missing",
+            "suspension-until-invalid",
+            "transfer-invalid",
         ],
     ),
-    summary="Suspend, return, cancel or revoke a licence",
+    summary="Suspend, return, cancel, revoke or transfer out a licence 证照状态变更",
 )
 async def operate(
     identifier: str,
     body: OperationRequest,
     request: Request,
-    caller: Annotated[Principal, Depends(requires(Role.ISSUING_AUTHORITY))],
+    caller: Annotated[Principal, Depends(requires(Role.ISSUING_AUTHORITY, Role.OPERATOR, Role.PERSON))],
 ) -> dict[str, Any]:
-    """Change the state of a licence that the caller's authority issued."""
+    """Change the state of a licence that the caller's authority issued, or that is the caller's own."""
     registry: Registry = request.app.state.registry
-    changed = await change_state(
-        registry, caller, identifier, body.operation, body.target, body.reason, datetime.now(UTC)
+    wanted = Wanted(
+        operation=body.operation,
+        reason=body.reason,
+        target=body.target,
+        description=body.description,
+        until=body.until,
+        transfer_to=body.transfer_to,
     )
-    return shown(changed)
+    changed, life = await change_state(registry, caller, identifier, wanted, datetime.now(UTC))
+    return shown(changed) | shown_life(life)
+
+
+@router.get(
+    "/licences/{identifier}/history",
+    openapi_extra=audited("none"),
+    responses=documented(REGISTRY_PROBLEMS, [*CALLER_PROBLEMS, "not-found"]),
+    summary="All versions of a licence and every signed change 证照历史",
+)
+async def whole_history(
+    identifier: str,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.ISSUING_AUTHORITY, Role.AUDITOR, Role.PERSON))],
+) -> dict[str, Any]:
+    """Tell what befell a licence; each `statement` is a compact JWS by a key of `/jwks.json`."""
+    registry: Registry = request.app.state.registry
+    found = await history(registry, caller, identifier)
+    return {
+        "versions": [shown(licence) | shown_life(life) for licence, life in found.versions],
+        "changes": [
+            {
+                "id": str(each.id),
+                "identifier": each.identifier,
+                "sequence": each.sequence,
+                "operation": each.operation.value,
+                "actor": each.actor.value,
+                "department": each.department or None,
+                "state_before": each.state_before.value,
+                "state_after": each.state_after.value,
+                "reason": each.reason,
+                "changed_at": each.changed_at.isoformat(),
+                "statement": each.statement,
+            }
+            for each in found.changes
+        ],
+    }
+
+
+def shown_life(life: Life) -> dict[str, Any]:
+    """Return what befell a licence, for a reply."""
+    return {
+        "state_description": life.state_description,
+        "suspended_until": None if life.suspended_until is None else life.suspended_until.isoformat(),
+        "transferred_to": life.transferred_to,
+        "replaces": life.replaces,
+        "replaced_by": life.replaced_by,
+    }
 
 
 @router.get(

@@ -79,6 +79,8 @@ def operate(
     service: Service, authority: System, identifier: str, operation: str, target: str | None = None
 ) -> httpx.Response:
     wanted = {"operation": operation, "target": target, "reason": "监督检查"}
+    if operation == "07":
+        wanted["description"] = "司法冻结"
     path = f"/registry/v1/licences/{identifier}/operations"
     return authority.call(service.http, "POST", path, wanted)
 
