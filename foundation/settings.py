@@ -59,6 +59,11 @@ class Settings(BaseSettings):
         default={}, description="JSON: name of a connection → URI, for sources that are fetched"
     )
 
+    holder_register: Literal["required", "if-known"] = Field(
+        default="required",
+        description="Holders of licences must be in the city's registers; or need only match where they are",
+    )
+
     access_token_seconds: int = Field(default=600, ge=30, le=3600)
     presentation_seconds: int = Field(default=60, ge=5, le=600)
     ledger_origin: str = "zhengtong.example/ledger"
@@ -128,6 +133,11 @@ class Settings(BaseSettings):
     def sources_folder(self) -> Path:
         """Mappings of this city's own sources, one YAML each, beside those that come along."""
         return self.home / "sources"
+
+    @property
+    def licence_types_folder(self) -> Path:
+        """This city's own licence types and versions, beside those that come along."""
+        return self.home / "licence_types"
 
     @property
     def logs_folder(self) -> Path:

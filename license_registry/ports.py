@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from foundation.sensitive import Vault
 from foundation.settings import Settings
@@ -11,6 +12,29 @@ from foundation.signing import KeyStore
 from license_registry.catalog.types import LicenceTypes
 from license_registry.lifecycle.status_lists import StatusLists
 from license_registry.store.objects import ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class KnownHolder:
+    """A person or an entity as the city's registers have it.
+
+    Args:
+        standing: `ended`: an entity that its register no longer names.
+    """
+
+    name: str
+    standing: Literal["living", "dead", "ended"]
+
+
+class HolderRegister(Protocol):
+    """The city's registers of people and entities; the registry of licences does not know where they are."""
+
+    async def find(self, code_type: str, subjects: Sequence[bytes]) -> list[KnownHolder | None]:
+        """Return in step who is behind these blind indexes, None for nobody.
+
+        Args:
+            code_type: `001` for entities, `111` for people.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +48,7 @@ class Registry:
     store: ObjectStore
     types: LicenceTypes
     status_lists: StatusLists
+    holders: HolderRegister
 
     @property
     def issuer(self) -> str:

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Date, ForeignKey, Index, MetaData, Sequence, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Sequence,
+    Table,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import BYTEA, TIMESTAMP, UUID
 
 from foundation.signing import encode_base64url
@@ -39,6 +51,14 @@ licence = Table(
     Column("object_sha256", BYTEA, nullable=False),
     Column("request_digest", BYTEA, nullable=False),
     Column("sealed", BYTEA, nullable=False),
+    Column("type_version", Integer, nullable=False),
+    Column("issuer_name", Text),
+    Column("division", Text),
+    Column("issued_on", Date, nullable=False),
+    Column("first_issued_on", Date, nullable=False),
+    Column("related_identifier", Text),
+    Column("origin", Text, nullable=False),
+    Column("object_sm3", BYTEA),
 )
 Index(
     "licence_in_force",
@@ -49,6 +69,14 @@ Index(
 )
 Index("licence_holder", licence.c.holder)
 Index("licence_presenter", licence.c.presenter)
+
+co_holder = Table(
+    "co_holder",
+    metadata,
+    Column("holder", BYTEA, primary_key=True),
+    Column("identifier", Text, ForeignKey(licence.c.identifier), primary_key=True),
+    Index("co_holder_identifier", "identifier"),
+)
 
 presentation = Table(
     "presentation",
@@ -78,13 +106,23 @@ event = Table(
 
 _COLUMNS = (
     "identifier, type_code, number, issuer, holder, presenter, state, state_reason, state_since, valid_from,"
-    " valid_until, issued_at, status_index, object_key, object_sha256, request_digest, sealed"
+    " valid_until, issued_at, status_index, object_key, object_sha256, request_digest, sealed, type_version,"
+    " issuer_name, division, issued_on, first_issued_on, related_identifier, origin, object_sm3"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Licence:
-    """A licence as the registry keeps it; fields of its holder only sealed, or as blind indexes."""
+    """A licence as the registry keeps it; fields of its holder only sealed, or as blind indexes.
+
+    Args:
+        holder: the first, where several hold it; the others stand in `co_holder`.
+        issued_at: when this registry signed it; `issued_on` is the date of issue that the licence states, which
+            for a paper taken over is the paper's own, and `first_issued_on` that of its first version.
+        related_identifier: the licence that this one replaces (关联证照标识).
+        origin: `issued` here; `digitised` from a paper (存量); `credential`, from a register that was brought in.
+        object_sm3: None for licences of before it was kept.
+    """
 
     identifier: str
     type_code: str
@@ -103,6 +141,14 @@ class Licence:
     object_sha256: bytes
     request_digest: bytes
     sealed: bytes
+    type_version: int
+    issuer_name: str | None
+    division: str | None
+    issued_on: date
+    first_issued_on: date
+    related_identifier: str | None
+    origin: str
+    object_sm3: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +186,17 @@ async def draw_numbers(connection: Any) -> tuple[int, int]:
     return row[0], row[1]
 
 
-async def add(connection: Any, new: Licence, happened: Event) -> None:
-    """Store a licence and its event together. Raises asyncpg.UniqueViolationError if its number is in force."""
+async def add(connection: Any, new: Licence, happened: Event, co_holders: Collection[bytes] = ()) -> None:
+    """Store a licence, its further holders and its event together.
+
+    Raises:
+        asyncpg.UniqueViolationError: its number is in force.
+    """
     async with connection.transaction():
         await connection.execute(
             f"INSERT INTO license_registry.licence ({_COLUMNS}) VALUES"  # noqa: S608 -- constant column names
-            " ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+            " ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,"
+            " $22, $23, $24, $25)",
             new.identifier,
             new.type_code,
             new.number,
@@ -163,7 +214,22 @@ async def add(connection: Any, new: Licence, happened: Event) -> None:
             new.object_sha256,
             new.request_digest,
             new.sealed,
+            new.type_version,
+            new.issuer_name,
+            new.division,
+            new.issued_on,
+            new.first_issued_on,
+            new.related_identifier,
+            new.origin,
+            new.object_sm3,
         )
+        if co_holders:
+            await connection.execute(
+                "INSERT INTO license_registry.co_holder (holder, identifier) SELECT holder, $2"
+                " FROM unnest($1::bytea[]) AS holder",
+                co_holders,
+                new.identifier,
+            )
         await add_event(connection, happened)
 
 
@@ -206,6 +272,18 @@ async def find_in_force(connection: Any, type_code: str, number: str) -> Licence
             number,
         )
     )
+
+
+async def of_holder(connection: Any, holder: bytes) -> list[Licence]:
+    """Return all licences that somebody holds, alone or with others, newest first."""
+    rows = await connection.fetch(
+        f"SELECT {_COLUMNS} FROM license_registry.licence WHERE holder = $1"  # noqa: S608
+        f" UNION SELECT {_COLUMNS} FROM license_registry.licence WHERE identifier IN"
+        "  (SELECT identifier FROM license_registry.co_holder WHERE holder = $1)"
+        " ORDER BY issued_at DESC LIMIT 1000",
+        holder,
+    )
+    return [found for row in rows if (found := _licence(row)) is not None]
 
 
 async def of_presenter(connection: Any, presenter: bytes) -> list[Licence]:

@@ -116,7 +116,12 @@ def _with_name(address: str, name: str) -> str:
 @pytest.fixture
 def settings(tmp_path: Path, database_url: str) -> Settings:
     """Settings of a house of its own."""
-    return Settings(home=tmp_path / "home", database_url=database_url, listen_port=free_port())
+    return Settings(
+        home=tmp_path / "home",
+        database_url=database_url,
+        listen_port=free_port(),
+        holder_register="if-known",  # most tests bring no registers; those of issuing require them
+    )
 
 
 @pytest.fixture
@@ -208,6 +213,7 @@ def service(
             listen_port=free_port(),
             development_issuer=True,
             sequence_interval_seconds=0.05,
+            holder_register="if-known",
         )
         with serving(settings, address) as running:
             yield running

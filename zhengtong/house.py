@@ -38,6 +38,7 @@ from license_registry.lifecycle.status_lists import StatusLists
 from license_registry.notices.deliver import PURPOSE as NOTICE_PURPOSE
 from license_registry.ports import Registry
 from license_registry.store.objects import open_store
+from zhengtong.holders import RegisteredHolders
 
 HOT_CONNECTIONS = 16
 LEDGER_PURPOSE = "ledger"
@@ -144,8 +145,9 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
                 vault,
                 keys,
                 await asyncio.to_thread(open_store, settings),
-                load_types(),
+                await asyncio.to_thread(load_types, settings.licence_types_folder),
                 StatusLists(pool, keys, issuer),
+                RegisteredHolders(pool, vault),
             ),
             authorisation_server=server,
             exchange_guard=Guard(TokenVerifier(settings.base_url, audiences[0], token_keys), people),

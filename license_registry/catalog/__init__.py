@@ -1,1 +1,1 @@
-"""Licence types: data in `schemas/licence_types`."""
+"""Licence types: folders of data in `schemas/licence_types`."""

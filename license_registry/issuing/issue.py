@@ -3,52 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Any
+from datetime import datetime
 
 import asyncpg
 
-from foundation.civil import day_begins
-from foundation.identifiers import CitizenId, ElicenceIdentifier, IdentifierError, Uscc
 from foundation.identity.principals import Principal
 from foundation.language import _
-from foundation.signing import canonical_json
 from license_registry import tables
-from license_registry.audit.event import happened
-from license_registry.catalog.types import LicenceType, require_type
-from license_registry.credentials import sd_jwt
-from license_registry.issuing.errors import (
-    HolderInvalid,
-    IssuerNotEntitled,
-    LicenceInForce,
-    ValidityInvalid,
-)
-from license_registry.lifecycle.states import State
-from license_registry.lifecycle.status_lists import PURPOSE
+from license_registry.issuing import requests
+from license_registry.issuing.errors import KeyInvalid, KeyReused, LicenceInForce
+from license_registry.issuing.holders import require_holders
+from license_registry.issuing.make import Made, make
+from license_registry.issuing.request import IssueRequest, Prepared, prepare
+from license_registry.issuing.requests import Held, InForce, Key
 from license_registry.ports import Registry
 from license_registry.store.objects import ObjectExists
 from license_registry.tables import Licence
 
-
-@dataclass(frozen=True, slots=True)
-class IssueRequest:
-    """What an issuing authority wants issued.
-
-    Args:
-        number: licence number (证照编号), unique among the licences of a type that are in force.
-        fields: fields of the licence type.
-        presenter: citizen ID of the person who may present the licence, such as the legal representative.
-    """
-
-    licence_type: str
-    number: str
-    fields: Mapping[str, Any]
-    valid_from: date
-    valid_until: date | None
-    presenter: str | None
+__all__ = ["IssueRequest", "Issued", "Key", "issue"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,153 +32,101 @@ class Issued:
     fresh: bool
 
 
-async def issue(registry: Registry, caller: Principal, wanted: IssueRequest, now: datetime) -> Issued:
+async def issue(
+    registry: Registry, caller: Principal, wanted: IssueRequest, now: datetime, key: Key | None = None
+) -> Issued:
     """Issue a signed e-licence.
 
-    1. Check type, whether the caller's authority issues it, fields, holder, presenter and dates.
-    2. Look for a licence of this number in force: equal request → give it back; other request → refuse.
-    3. Draw serial and status index; make identifier and credential; sign.
-    4. Put the credential into the store. Dying after this leaves an object that nothing names. If the key is
+    1. Check type, whether the caller's authority issues it, fields, number, holder, presenter and dates.
+    2. Look for an earlier answer to this key, then for a licence of this number in force: equal request → give it
+       back; other request → refuse.
+    3. Ask the registers whether the holders are who they are said to be.
+    4. Draw serial and status index; make identifier and credential; sign.
+    5. Put the credential into the store. Dying after this leaves an object that nothing names. If the key is
        taken, by an object of before the database was restored, go to 2.
-    5. Write licence and event in one transaction. If another request was first, its licence counts: take the
-       object back and go to 2. If the database fails in any other way, the object stays: whether the licence was
-       committed is not known here, and an object without a licence does no harm, the reverse does.
+    6. Write licence, holders, key and event in one transaction. If another request was first, its licence counts:
+       take the object back and go to 2. If the database fails in any other way, the object stays: whether the
+       licence was committed is not known here, and an object without a licence does no harm, the reverse does.
 
     Raises:
-        LicenceTypeUnknown, IssuerNotEntitled, LicenceFieldsInvalid, HolderInvalid, ValidityInvalid,
-        LicenceInForce, StoreFull, StoreUnavailable: nothing was issued.
+        LicenceTypeUnknown, IssuerNotEntitled, LicenceFieldsInvalid, NumberInvalid, HolderInvalid, HolderUnknown,
+        HolderDiffers, HolderEnded, ValidityInvalid, LicenceInForce, KeyInvalid, KeyReused, StoreFull,
+        StoreUnavailable: nothing was issued.
     """
-    licence_type = require_type(registry.types, wanted.licence_type)
-    if not licence_type.may_be_issued_by(caller.department):
-        raise IssuerNotEntitled(_("the type names the authorities that issue it"), pointer="/licence_type")
-    licence_type.require_valid(wanted.fields)
-    holder = _holder(registry, licence_type, str(wanted.fields["holder_code"]))
-    presenter = _presenter(registry, wanted.presenter)
-    if wanted.valid_until is not None and wanted.valid_until < wanted.valid_from:
-        raise ValidityInvalid(_("it would end before it begins"), pointer="/valid_until")
-    digest = registry.vault.fingerprint(_canonical(wanted, caller))
-
+    prepared = prepare(registry.types, registry.vault, caller, wanted, now)
+    if wanted.number is None and key is None and not prepared.type.holders.one_in_force:
+        raise KeyInvalid(_("a request that brings no number brings an Idempotency-Key"))
+    asked = False
     while True:
-        existing = await tables.find_in_force(registry.pool, licence_type.type_code, wanted.number)
+        existing = await _existing(registry, prepared, key)
         if existing is not None:
-            if existing.request_digest != digest:
-                raise LicenceInForce(_("another licence of this number is in force"), pointer="/number")
-            return Issued(existing, fresh=False)
+            if key is not None:
+                await requests.keep(registry.pool, key, prepared.digest, existing, now)
+            licence = await tables.find(registry.pool, existing)
+            assert licence is not None  # licences are never deleted
+            return Issued(licence, fresh=False)
+        if not asked:
+            await require_holders(registry, prepared)
+            asked = True
         serial, index = await tables.draw_numbers(registry.pool)
-        identifier = str(
-            ElicenceIdentifier.compute(licence_type.type_code, caller.department, f"{now:%Y}{serial:010d}", 1)
-        )
-        credential = _credential(registry, licence_type, caller, wanted, identifier, index, now)
-        data = credential.encode("ascii")
-        key = f"licences/{identifier}.sdjwt"
-        licence = Licence(
-            identifier=identifier,
-            type_code=licence_type.type_code,
-            number=wanted.number,
-            issuer=caller.department,
-            holder=holder,
-            presenter=presenter,
-            state=State.VALID,
-            state_reason=None,
-            state_since=now,
-            valid_from=wanted.valid_from,
-            valid_until=wanted.valid_until,
-            issued_at=now,
-            status_index=index,
-            object_key=key,
-            object_sha256=hashlib.sha256(data).digest(),
-            request_digest=digest,
-            sealed=registry.vault.seal(canonical_json(dict(wanted.fields)), identifier.encode()),
-        )
-        event = happened(
-            "issued",
-            identifier,
-            caller,
-            now,
-            type_code=licence_type.type_code,
-            holder=holder.hex(),
-            object_sha256=licence.object_sha256.hex(),
-        )
-        # What leaves this room sealed leaves it sealed in the store too: the lead copy names people.
+        made = make(registry, caller, prepared, serial, index, now)
         try:
-            await asyncio.to_thread(registry.store.put, key, registry.vault.seal(data, key.encode()))
+            await asyncio.to_thread(registry.store.put, made.licence.object_key, made.lead_copy)
         except ObjectExists:
             continue
         try:
-            async with registry.pool.acquire() as connection:
-                await tables.add(connection, licence, event)
-        except asyncpg.UniqueViolationError:
-            await asyncio.to_thread(registry.store.delete, key)
+            await _keep(registry, prepared, made, key, now)
+        except (asyncpg.UniqueViolationError, _TakenMeanwhile):
+            await asyncio.to_thread(registry.store.delete, made.licence.object_key)
             continue
-        return Issued(licence, fresh=True)
+        return Issued(made.licence, fresh=True)
 
 
-def _holder(registry: Registry, licence_type: LicenceType, code: str) -> bytes:
-    try:
-        if licence_type.holder_code_type == "111":
-            return registry.vault.blind_index("citizen-id", CitizenId.parse(code).reveal())
-        return registry.vault.blind_index("uscc", str(Uscc.parse(code)))
-    except IdentifierError as error:
-        raise HolderInvalid(
-            _("the code of the holder is not valid: {reason}"),
-            pointer="/fields/holder_code",
-            reason=error.code,
-        ) from error
+class _TakenMeanwhile(Exception):
+    """A holder got another licence of the type while this one was made."""
 
 
-def _presenter(registry: Registry, citizen_id: str | None) -> bytes | None:
-    if citizen_id is None:
-        return None
-    try:
-        return registry.vault.blind_index("citizen-id", CitizenId.parse(citizen_id).reveal())
-    except IdentifierError as error:
-        raise HolderInvalid(
-            _("the citizen ID of the presenter is not valid: {reason}"),
-            pointer="/presenter",
-            reason=error.code,
-        ) from error
+async def _existing(registry: Registry, prepared: Prepared, key: Key | None) -> str | None:
+    """Return the licence that this very request has got, by its identifier; or refuse what another stands against."""
+    if key is not None:
+        answered = await requests.find(registry.pool, key)
+        if answered is not None:
+            if answered.digest != prepared.digest:
+                raise KeyReused(_("take a new Idempotency-Key for each request"))
+            return answered.identifier
+    codes = prepared.type.type_codes
+    if prepared.wanted.number is not None:
+        for found in await requests.in_force(registry.pool, codes, [prepared.wanted.number]):
+            return require_equal(prepared, found)
+    if prepared.type.holders.one_in_force:
+        for held in await requests.held(registry.pool, codes, prepared.subjects):
+            return require_same_holder(prepared, held)
+    return None
 
 
-def _canonical(wanted: IssueRequest, caller: Principal) -> bytes:
-    return canonical_json(
-        {
-            "issuer": caller.department,
-            "licence_type": wanted.licence_type,
-            "number": wanted.number,
-            "fields": dict(wanted.fields),
-            "valid_from": wanted.valid_from.isoformat(),
-            "valid_until": None if wanted.valid_until is None else wanted.valid_until.isoformat(),
-            "presenter": wanted.presenter,
-        }
-    )
+def require_equal(prepared: Prepared, found: InForce) -> str:
+    """Return the licence of this number, or raise LicenceInForce if it is that of another request."""
+    if found.digest != prepared.digest:
+        raise LicenceInForce(_("another licence of this number is in force"), pointer="/number")
+    return found.identifier
 
 
-def _credential(
-    registry: Registry,
-    licence_type: LicenceType,
-    caller: Principal,
-    wanted: IssueRequest,
-    identifier: str,
-    index: int,
-    now: datetime,
-) -> str:
-    claims: dict[str, Any] = {
-        "iss": registry.issuer,
-        "iat": int(now.timestamp()),
-        "nbf": int(day_begins(wanted.valid_from).timestamp()),
-        "vct": licence_type.vct,
-        "status": registry.status_lists.reference(index),
-        "licence_identifier": identifier,
-        "licence_name": licence_type.name,
-        "licence_number": wanted.number,
-        "issuer_code": caller.department,
-        "valid_from": wanted.valid_from.isoformat(),
-        "valid_until": None if wanted.valid_until is None else wanted.valid_until.isoformat(),
-    }
-    if wanted.valid_until is not None:
-        claims["exp"] = int(day_begins(wanted.valid_until).timestamp()) + 24 * 3600
-    always = {name: wanted.fields[name] for name in licence_type.always_disclosed if name in wanted.fields}
-    hidden = {
-        name: value for name, value in wanted.fields.items() if name not in always and value is not None
-    }
-    return sd_jwt.issue(registry.keys.signer(PURPOSE), claims | always, hidden)
+def require_same_holder(prepared: Prepared, held: Held) -> str:
+    """Return the licence that the holder has, or raise LicenceInForce if it is that of another request."""
+    if held.digest != prepared.digest:
+        pointer = next(holder.pointer for holder in prepared.holders if holder.subject == held.subject)
+        raise LicenceInForce(
+            _("the holder has a licence of this type in force"), pointer=f"{pointer}/holder_code"
+        )
+    return held.identifier
+
+
+async def _keep(registry: Registry, prepared: Prepared, made: Made, key: Key | None, now: datetime) -> None:
+    async with registry.pool.acquire() as connection, connection.transaction():
+        if prepared.type.holders.one_in_force:
+            await requests.lock_holders(connection, prepared.type.id, prepared.subjects)
+            if await requests.held(connection, prepared.type.type_codes, prepared.subjects):
+                raise _TakenMeanwhile
+        await tables.add(connection, made.licence, made.event, made.co_holders)
+        if key is not None:
+            await requests.add(connection, key, prepared.digest, made.licence.identifier, now)

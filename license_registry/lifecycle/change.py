@@ -143,6 +143,7 @@ async def apply(
     )
     require_description(state, wanted.description)
     _require_fitting(wanted, found, state, now)
+    before = found.state
     change_id = uuid.uuid4()
     statement = sign_change(
         registry.keys,
@@ -155,7 +156,7 @@ async def apply(
         actor=actor,
         client=None if caller.subject is not None else caller.id,
         department=caller.department,
-        before=found.state,
+        before=before,
         after=state,
         reason=wanted.reason,
         now=now,
@@ -165,13 +166,15 @@ async def apply(
         transferred_to=wanted.transfer_to,
     )
     mark = digest(statement)
-    try:
-        # A savepoint: the refusal leaves the rest of the caller's transaction as it was.
-        async with connection.transaction():
-            await tables.set_state(connection, found.identifier, state, wanted.reason, now)
-    except asyncpg.UniqueViolationError as error:
-        raise LicenceInForce(_("another licence of this number is in force")) from error
-    kept = state is found.state  # told of the old version: what it was stays told
+    kept = state is found.state  # of a version that had ended already: since when and why stays told
+    if not kept:
+        try:
+            # A savepoint: the refusal leaves the rest of the caller's transaction as it was.
+            async with connection.transaction():
+                await tables.set_state(connection, found.identifier, state, wanted.reason, now)
+        except asyncpg.UniqueViolationError as error:
+            raise LicenceInForce(_("another licence of this number is in force")) from error
+        found = replace(found, state=state, state_reason=wanted.reason, state_since=now)
     after = Life(
         changes=life.changes + 1,
         last_change=mark,
@@ -191,7 +194,7 @@ async def apply(
             operation=wanted.operation,
             actor=actor,
             department=caller.department,
-            state_before=found.state,
+            state_before=before,
             state_after=state,
             reason=wanted.reason,
             changed_at=now,
@@ -200,7 +203,7 @@ async def apply(
     )
     facts = {
         "operation": wanted.operation.value,
-        "state_before": found.state.value,
+        "state_before": before.value,
         "state_after": state.value,
     }
     await tables.add_event(
@@ -221,7 +224,7 @@ async def apply(
     await add_notice(connection, found.issuer, "state-changed", notice, now)
     if wanted.transfer_to is not None:
         await add_notice(connection, wanted.transfer_to, "transferred-to-you", notice, now)
-    return replace(found, state=state, state_reason=wanted.reason, state_since=now), after
+    return found, after
 
 
 def _require_fitting(wanted: Wanted, found: Licence, state: State, now: datetime) -> None:

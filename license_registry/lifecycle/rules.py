@@ -56,5 +56,17 @@ DEFAULT = LifeRules(frozenset(Operation), frozenset(State), None, dict.fromkeys(
 
 
 def rules_of(types: LicenceTypes, type_code: str) -> LifeRules:
-    """Return the rules of the type of a licence, by its code."""
-    return DEFAULT
+    """Return the rules of the newest version of the type that a licence is of, by its code."""
+    found = next((each for each in types.values() if type_code in each.type_codes), None)
+    if found is None:
+        return DEFAULT
+    operations = frozenset(Operation(code) for code in found.operations)
+    # State 99 is nothing that a ministry has a word for: whatever knows operation 07 can be in it.
+    further = {State.OTHER} if Operation.OTHER in operations else set()
+    report = found.annual_report
+    return LifeRules(
+        operations=operations,
+        states=frozenset(found.states) | further,
+        annual_report=None if report is None else Season(report.since, report.until),
+        on_change={cause: Reaction(getattr(found.on_change, cause.value)) for cause in Cause},
+    )

@@ -160,7 +160,11 @@ def next_state(
             operation=operation,
             state=state,
         )
-    ends = frozenset(end for line in entitled for end in line.ends if end in states)
+    ends = frozenset(end for line in entitled for end in line.ends)
+    if (
+        operation not in VERSIONING
+    ):  # the end of a version is not that of the licence, so the type need not know it
+        ends &= frozenset(states)
     if target is None and len(ends) == 1:
         return next(iter(ends))
     if target not in ends:

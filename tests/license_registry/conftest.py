@@ -24,6 +24,7 @@ from license_registry.lifecycle.status_lists import StatusLists
 from license_registry.ports import Registry
 from license_registry.store.objects import FileStore, ObjectStore
 from tests.conftest import MARKET, Service
+from zhengtong.holders import RegisteredHolders
 from zhengtong.house import open_keys, open_vault
 
 PERSON = CitizenId.compute("990101", date(1980, 2, 29), 123).reveal()
@@ -113,6 +114,7 @@ async def registry(
             store or FileStore(settings.objects_folder),
             load_types(),
             StatusLists(pool, keys, f"{settings.base_url}/registry"),
+            RegisteredHolders(pool, open_vault(settings, NOW)),
         )
 
 

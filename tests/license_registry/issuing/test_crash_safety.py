@@ -18,7 +18,7 @@ import pytest
 from demonstration.parties import System
 from foundation.identity.principals import Role
 from foundation.settings import Settings
-from license_registry import tables
+from license_registry.issuing import issue as story
 from license_registry.issuing.errors import IssuerNotEntitled
 from license_registry.issuing.issue import Issued, IssueRequest
 from license_registry.issuing.issue import issue as issue_inside
@@ -86,15 +86,15 @@ def test_a_put_that_fails_issues_nothing_and_a_retry_issues_one(
 def test_a_commit_that_happened_though_nobody_heard_of_it_is_a_whole_licence(
     settings: Settings, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted, add = request(), tables.add
+    wanted, keep = request(), story._keep
 
-    async def add_and_lose_the_connection(*arguments: Any) -> None:
-        await add(*arguments)
+    async def keep_and_lose_the_connection(*arguments: Any) -> None:
+        await keep(*arguments)
         raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
 
     async def work() -> Issued:
         async with registry(settings, database_url) as ports:
-            monkeypatch.setattr(tables, "add", add_and_lose_the_connection)
+            monkeypatch.setattr(story, "_keep", keep_and_lose_the_connection)
             with pytest.raises(asyncpg.ConnectionDoesNotExistError):
                 await issue_inside(ports, AUTHORITY, wanted, NOW)
             monkeypatch.undo()
