@@ -119,6 +119,12 @@ async def locked(connection: Any, identifier: str) -> tuple[Licence, Life]:
     return found, await life_tables.life_of(connection, identifier)
 
 
+def require_unreplaced(life: Life) -> None:
+    """Raise LicenceReplaced, naming the successor, if a newer version stands in the place of this one."""
+    if life.replaced_by is not None:
+        raise LicenceReplaced(_("{successor} has replaced this licence"), successor=life.replaced_by)
+
+
 async def apply(
     registry: Registry,
     connection: Any,
@@ -130,8 +136,7 @@ async def apply(
 ) -> tuple[Licence, Life]:
     """Do an operation on a locked licence, within the caller's transaction; see `change_state`."""
     actor = actor_of(caller, found, life)
-    if life.replaced_by is not None:
-        raise LicenceReplaced(_("{successor} has replaced this licence"), successor=life.replaced_by)
+    require_unreplaced(life)
     rules = rules_of(registry.types, found.type_code)
     state = next_state(
         found.state,
