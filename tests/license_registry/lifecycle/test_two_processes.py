@@ -34,7 +34,7 @@ def process(settings: Settings, port: int) -> Iterator[httpx.Client]:
         "ZHENGTONG_DATABASE_URL": settings.database_url.get_secret_value(),
         "ZHENGTONG_DEVELOPMENT_ISSUER": "true",
         "ZHENGTONG_PUBLIC_URL": settings.base_url,
-        "ZHENGTONG_HOLDER_REGISTER": "optional",
+        "ZHENGTONG_HOLDER_REGISTER": "if-known",
     }
     command = [sys.executable, "-m", "zhengtong", "serve", "--port", str(port)]
     running = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
