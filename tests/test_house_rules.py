@@ -113,6 +113,7 @@ COMMAND_LINE_ONLY = {
     "airflow-broken",
     "correction-refused",
     "file-unreadable",
+    "following-already",
     "licence-type-broken",
     "story-broken",
     "webhook-refused",

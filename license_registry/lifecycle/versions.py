@@ -17,6 +17,7 @@ from foundation.identifiers import ElicenceIdentifier
 from foundation.identity.principals import Principal
 from foundation.language import _
 from license_registry import tables
+from license_registry.annual_reports.tables import hand_on
 from license_registry.catalog.types import type_of
 from license_registry.issuing import requests
 from license_registry.issuing.errors import HolderInvalid, LicenceInForce
@@ -155,6 +156,7 @@ async def _keep(
                 await tables.add(connection, new, made.event, made.co_holders)
         except asyncpg.UniqueViolationError as error:
             raise LicenceInForce(_("another licence of this number is in force")) from error
+        await hand_on(connection, old.identifier, new.identifier)
         kept = Life(replaces=old.identifier)
         await life_tables.put_life(connection, new.identifier, kept)
     return kept
