@@ -114,10 +114,12 @@ COMMAND_LINE_ONLY = {
     "correction-refused",
     "file-unreadable",
     "no-windows",
+    "following-already",
     "licence-type-broken",
     "line-invalid",  # stands in the report of a job
     "story-broken",
     "worker-died",
+    "webhook-refused",
 }
 
 

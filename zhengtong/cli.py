@@ -49,7 +49,10 @@ from foundation.sensitive import rotate_data_key
 from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings, load_master_key
 from foundation.signing import PublicKey
-from zhengtong import linking, preparing, stewardship
+from foundation.telemetry import configure_logging
+from license_registry.presenting.offline import verify_file
+from zhengtong import licence_life, linking, preparing, stewardship
+from zhengtong.app import create_app
 from zhengtong.command import JSON_OPTION, Refused, one_line, print_json
 from zhengtong.reporting import print_report
 
@@ -102,9 +105,6 @@ def migrate(settings: Settings, as_json: bool) -> None:
 @one_line
 def serve(settings: Settings, host: str | None, port: int | None) -> None:
     import uvicorn
-
-    from foundation.telemetry import configure_logging
-    from zhengtong.app import create_app
 
     given = settings.model_dump()
     if host is not None:
@@ -271,7 +271,6 @@ def verify(
 ) -> None:
     keys = _trusted(settings, jwks)
     status = _ascii(status_list) if status_list is not None else None
-    from license_registry.presenting.offline import verify_file
 
     found = verify_file(path, keys, status, datetime.now(UTC))
     if as_json:
@@ -425,4 +424,5 @@ def _progress(name: str) -> Callable[[int], None] | None:
 
 main.add_command(preparing.source)
 main.add_command(linking.link)
+main.add_command(licence_life.licence)
 main.add_command(stewardship.waiting)

@@ -37,6 +37,7 @@ from license_registry.catalog.types import load_types
 from license_registry.issuing.bulk.jobs import work_forever
 from license_registry.lifecycle.status_lists import PURPOSE as CREDENTIAL_PURPOSE
 from license_registry.lifecycle.status_lists import StatusLists
+from license_registry.notices.deliver import PURPOSE as NOTICE_PURPOSE
 from license_registry.ports import Registry
 from license_registry.store.objects import open_store
 from zhengtong.holders import RegisteredHolders
@@ -48,6 +49,7 @@ PURPOSES = {
     TOKEN_PURPOSE: Algorithm.ES256,
     ANSWER_PURPOSE: Algorithm.ES256,
     CREDENTIAL_PURPOSE: Algorithm.ES256,
+    NOTICE_PURPOSE: Algorithm.ES256,
     LEDGER_PURPOSE: Algorithm.EDDSA,
 }
 

@@ -45,10 +45,12 @@ def make(
     index: int,
     now: datetime,
     signer: Signer | None = None,
+    replaces: Licence | None = None,
 ) -> Made:
     """Make a licence with its own serial and its own index in the status lists.
 
     Args:
+        replaces: the version before: the new one keeps its serial, and its own version is the next.
         signer: of `PURPOSE`, for callers that make many; None: the active one.
     """
     wanted, type_ = prepared.wanted, prepared.type
@@ -56,12 +58,15 @@ def make(
     if number is None:
         assert wanted.division is not None
         number = type_.number.make(wanted.division, prepared.issued_on.year, serial)
-    identifier = str(
-        ElicenceIdentifier.compute(type_.type_code, caller.department, f"{now:%Y}{serial:010d}", 1)
-    )
+    text, version, suffix = f"{now:%Y}{serial:010d}", 1, ""
+    if replaces is not None:
+        before = ElicenceIdentifier.parse(replaces.identifier)
+        # Who died before the database knew has left an object; the next try must not meet it.
+        text, version, suffix = before.serial, before.version + 1, f"-{index}"
+    identifier = str(ElicenceIdentifier.compute(type_.type_code, caller.department, text, version))
     credential = _credential(registry, signer, caller, prepared, identifier, number, index, now)
     data = credential.encode("ascii")
-    key = f"licences/{identifier}.sdjwt"
+    key = f"licences/{identifier}{suffix}.sdjwt"
     sm3 = Hash(SM3())
     sm3.update(data)
     licence = Licence(
@@ -87,7 +92,7 @@ def make(
         division=wanted.division,
         issued_on=prepared.issued_on,
         first_issued_on=prepared.first_issued_on,
-        related_identifier=None,
+        related_identifier=None if replaces is None else replaces.identifier,
         origin=wanted.origin,
         object_sm3=sm3.finalize(),
     )

@@ -17,6 +17,7 @@ from foundation.sensitive import SealBroken
 from license_registry import tables
 from license_registry.audit.event import happened
 from license_registry.credentials import sd_jwt
+from license_registry.linked_change.standing import require_standing
 from license_registry.ports import Registry
 from license_registry.store.objects import ObjectAltered
 from license_registry.tables import Licence, Presentation
@@ -75,8 +76,12 @@ async def present(
     """Make a presentation of one's own licence with only the chosen fields, for one purpose and matter.
 
     Whatever state the licence is in: whoever verifies it sees that.
+
+    Raises:
+        NotFound: it is not the caller's. HolderEnded: its holder is dead, struck off or merged into another.
     """
     licence = await own_licence(registry, caller, identifier)
+    await require_standing(registry, licence)
     shown = sd_jwt.select(await lead_copy(registry, licence), disclose)
     code = base64.b32encode(secrets.token_bytes(CODE_BYTES)).decode()
     digest = code_digest(code)

@@ -93,6 +93,7 @@ async def own_credential(
             *CALLER_PROBLEMS,
             "invalid-request",
             "not-found",
+            "holder-ended",
             "credential-invalid",
             "object-missing",
             "object-altered",

@@ -25,9 +25,8 @@ from license_registry.lifecycle.status_lists import StatusLists
 from license_registry.ports import Registry
 from license_registry.store.objects import FileStore, ObjectStore
 from tests.conftest import MARKET, Service
-from zhengtong.house import open_keys
 from zhengtong.holders import RegisteredHolders
-from zhengtong.house import open_keys, open_vault
+from zhengtong.house import open_keys
 
 PERSON = CitizenId.compute("990101", date(1980, 2, 29), 123).reveal()
 STRANGER = CitizenId.compute("990102", date(1990, 1, 1), 7).reveal()
@@ -82,6 +81,8 @@ def operate(
     service: Service, authority: System, identifier: str, operation: str, target: str | None = None
 ) -> httpx.Response:
     wanted = {"operation": operation, "target": target, "reason": "监督检查"}
+    if operation == "07":
+        wanted["description"] = "司法冻结"
     path = f"/registry/v1/licences/{identifier}/operations"
     return authority.call(service.http, "POST", path, wanted)
 

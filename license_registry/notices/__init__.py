@@ -1,0 +1,1 @@
+"""Notices to departments: an outbox of signed webhooks, with retries and dead letters that somebody sees."""
