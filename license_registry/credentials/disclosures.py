@@ -1,0 +1,302 @@
+"""Hiding parts of claims behind digests, and filling in again what is disclosed (RFC 9901 §4.2, §7.1 step 3).
+
+Parts are members of objects and elements of arrays, at any depth, also one within the other (recursive disclosures).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from foundation.language import _
+from foundation.signing import decode_base64url, encode_base64url
+from license_registry.credentials.errors import CredentialInvalid
+
+Path = tuple[str | int, ...]
+"""Where a part stands: names of members and places of elements, from the top."""
+
+DEEPEST: Final = 100
+"""Levels of objects, arrays and disclosures within each other that are read."""
+SALT_BYTES: Final = 16
+DIGEST_ALGORITHM: Final = "sha-256"
+RESERVED: Final = frozenset({"_sd", "_sd_alg", "..."})
+"""Names that say where digests stand and never name a claim (RFC 9901 §4.1, §4.2.1)."""
+
+_DIGESTS: Final[Mapping[str, Callable[[bytes], Any]]] = {
+    "sha-256": hashlib.sha256,
+    "sha-384": hashlib.sha384,
+    "sha-512": hashlib.sha512,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Unfolded:
+    """Claims with what is disclosed filled in.
+
+    Args:
+        clear: members of the top that the issuer signed in clear.
+        disclosed: members of the top that stand there by a disclosure.
+        hidden: digests for which nothing is disclosed; decoys count too.
+    """
+
+    clear: dict[str, Any]
+    disclosed: dict[str, Any]
+    hidden: int
+
+
+@dataclass(slots=True)
+class _Part:
+    hidden: bool
+    within: dict[str | int, _Part]
+
+
+def digest_of(text: str, algorithm: str) -> str:
+    """Return the digest over the ASCII bytes of a text, in base64url (RFC 9901 §4.2.3).
+
+    Raises:
+        CredentialInvalid: `_sd_alg` names an algorithm that is not taken here.
+    """
+    make = _DIGESTS.get(algorithm)
+    if make is None:
+        raise CredentialInvalid(_("the digest algorithm is not known"))
+    return encode_base64url(make(text.encode("ascii")).digest())
+
+
+def conceal(
+    claims: Mapping[str, Any], paths: Collection[Path], decoys: int = 0
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the payload with digests in place of the parts named, and the disclosures.
+
+    Digests of an object are sorted, so that their order tells nothing of the claims. A path within another hidden
+    part makes its disclosure one that stands within that one's.
+
+    Args:
+        decoys: digests at the top that belong to nothing (§4.2.5).
+
+    Raises:
+        ValueError: a path leads nowhere, or a claim has a name of `RESERVED`.
+    """
+    tree = _Part(False, {})
+    for path in paths:
+        node = tree
+        for part in path:
+            node = node.within.setdefault(part, _Part(False, {}))
+        node.hidden = True
+    disclosures: list[str] = []
+    payload: dict[str, Any] = _concealed(dict(claims), tree, disclosures)
+    if decoys:
+        made = (encode_base64url(secrets.token_bytes(32)) for _decoy in range(decoys))
+        payload["_sd"] = sorted([*payload.get("_sd", []), *made])
+    if disclosures or decoys:
+        payload["_sd_alg"] = DIGEST_ALGORITHM
+    return payload, disclosures
+
+
+def _concealed(value: Any, tree: _Part | None, disclosures: list[str]) -> Any:
+    within = {} if tree is None else tree.within
+    if isinstance(value, dict):
+        if not RESERVED.isdisjoint(value):
+            raise ValueError(f"names that no claim may have: {sorted(RESERVED.intersection(value))}")
+        members: dict[str, Any] = {}
+        digests = []
+        for name, member in value.items():
+            part = within.get(name)
+            if part is not None or isinstance(member, dict | list):
+                member = _concealed(member, part, disclosures)
+            if part is not None and part.hidden:
+                digests.append(_disclose([name, member], disclosures))
+            else:
+                members[name] = member
+        if digests:
+            members["_sd"] = sorted(digests)
+        _require_found(within, value)
+        return members
+    if isinstance(value, list):
+        elements: list[Any] = []
+        for place, member in enumerate(value):
+            part = within.get(place)
+            element = _concealed(member, part, disclosures)
+            if part is not None and part.hidden:
+                element = {"...": _disclose([element], disclosures)}
+            elements.append(element)
+        _require_found(within, range(len(value)))
+        return elements
+    _require_found(within, ())
+    return value
+
+
+def _require_found(wanted: Iterable[str | int], there: Collection[Any]) -> None:
+    lost = [part for part in wanted if part not in there]
+    if lost:
+        raise ValueError(f"nothing stands at {lost[0]!r} that could be hidden")
+
+
+def _disclose(content: list[Any], disclosures: list[str]) -> str:
+    salt = encode_base64url(secrets.token_bytes(SALT_BYTES))
+    disclosure = encode_base64url(orjson.dumps([salt, *content]))
+    disclosures.append(disclosure)
+    return digest_of(disclosure, DIGEST_ALGORITHM)
+
+
+def unfold(payload: dict[str, Any], disclosures: Collection[str]) -> Unfolded:
+    """Fill disclosures into a payload (RFC 9901 §7.1 steps 3 to 5) and take the digests out.
+
+    Raises:
+        CredentialInvalid: a disclosure that nothing refers to or that comes twice, a digest that stands twice, a
+            disclosure of the wrong kind for its place, one that would overwrite a claim or has a name of
+            `RESERVED`; digests that are malformed or stand where none may; too deep; an unknown `_sd_alg`.
+    """
+    algorithm = payload.get("_sd_alg", DIGEST_ALGORITHM)
+    if not isinstance(algorithm, str):
+        raise CredentialInvalid(_("the digest algorithm is not known"))
+    known = {digest_of(disclosure, algorithm): disclosure for disclosure in disclosures}
+    if len(known) != len(disclosures):
+        raise CredentialInvalid(_("a disclosure stands twice"))
+    signed = {name: value for name, value in payload.items() if name != "_sd_alg"}
+    reading = _Reading(known)
+    clear, disclosed = reading.members(signed, 0)
+    if len(reading.used) != len(known):
+        raise CredentialInvalid(_("a disclosure belongs to nothing that was signed"))
+    return Unfolded(clear, disclosed, len(reading.seen) - len(reading.used))
+
+
+class _Reading:
+    """One walk over a payload: digests seen so far, and those for which a disclosure stood ready."""
+
+    __slots__ = ("known", "seen", "used")
+
+    def __init__(self, known: Mapping[str, str]) -> None:
+        self.known = known
+        self.seen: set[str] = set()
+        self.used: set[str] = set()
+
+    def value(self, value: Any, depth: int) -> Any:
+        if isinstance(value, dict):
+            clear, disclosed = self.members(value, depth)
+            return {**clear, **disclosed}
+        if isinstance(value, list):
+            return self.elements(value, depth)
+        return value
+
+    def members(self, found: dict[str, Any], depth: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the members of an object that stand in clear, and those by disclosures."""
+        if depth > DEEPEST:
+            raise CredentialInvalid(_("it is nested too deeply"))
+        clear: dict[str, Any] = {}
+        digests: Any = ()
+        for name, member in found.items():
+            if name in RESERVED:
+                if name != "_sd":
+                    raise CredentialInvalid(_("the signed part holds a reserved claim"))
+                digests = member
+            elif isinstance(member, dict | list):
+                clear[name] = self.value(member, depth + 1)
+            else:
+                clear[name] = member
+        disclosed: dict[str, Any] = {}
+        if not isinstance(digests, list | tuple):
+            raise CredentialInvalid(_("the list of digests is malformed"))
+        for digest in digests:
+            disclosure = self.of(digest)
+            if disclosure is None:
+                continue
+            match read_disclosure(disclosure):
+                case [str(), str(name), member]:
+                    pass
+                case _:
+                    raise CredentialInvalid(_("a disclosure is malformed"))
+            if name in RESERVED:
+                raise CredentialInvalid(_("a disclosure has a reserved name"))
+            if name in clear or name in disclosed:
+                raise CredentialInvalid(_("a disclosure would overwrite a claim"))
+            disclosed[name] = self.value(member, depth + 1) if isinstance(member, dict | list) else member
+        return clear, disclosed
+
+    def elements(self, found: list[Any], depth: int) -> list[Any]:
+        """Return the elements of an array that stand in clear or are disclosed, in their order."""
+        if depth > DEEPEST:
+            raise CredentialInvalid(_("it is nested too deeply"))
+        elements = []
+        for element in found:
+            if isinstance(element, dict) and "..." in element:
+                if len(element) != 1:
+                    raise CredentialInvalid(_("the signed part holds a reserved claim"))
+                disclosure = self.of(element["..."])
+                if disclosure is None:
+                    continue
+                match read_disclosure(disclosure):
+                    case [str(), member]:
+                        elements.append(self.value(member, depth + 1))
+                    case _:
+                        raise CredentialInvalid(_("a disclosure is malformed"))
+            else:
+                elements.append(self.value(element, depth + 1))
+        return elements
+
+    def of(self, digest: Any) -> str | None:
+        """Return the disclosure of a digest, which is hereby used, or None if there is none."""
+        if not isinstance(digest, str):
+            raise CredentialInvalid(_("the list of digests is malformed"))
+        if digest in self.seen:
+            raise CredentialInvalid(_("a digest stands twice"))
+        self.seen.add(digest)
+        disclosure = self.known.get(digest)
+        if disclosure is not None:
+            self.used.add(digest)
+        return disclosure
+
+
+def places(payload: Mapping[str, Any], disclosures: Collection[str]) -> dict[Path, str]:
+    """Return where each disclosure stands, for the holder who chooses among them; nothing is checked here.
+
+    Places of array elements are those in the array as it was signed, hidden elements counted.
+    """
+    algorithm = payload.get("_sd_alg", DIGEST_ALGORITHM)
+    known = {digest_of(disclosure, str(algorithm)): disclosure for disclosure in disclosures}
+    found: dict[Path, str] = {}
+
+    def walk(value: Any, here: Path) -> None:
+        if len(here) > DEEPEST:
+            raise CredentialInvalid(_("it is nested too deeply"))
+        if isinstance(value, dict):
+            for name, member in value.items():
+                walk(member, (*here, name))
+            digests = value.get("_sd", ())
+            for digest in digests if isinstance(digests, list) else ():
+                disclosure = known.pop(digest, None) if isinstance(digest, str) else None
+                if disclosure is not None:
+                    match read_disclosure(disclosure):
+                        case [str(), str(name), member]:
+                            found[*here, name] = disclosure
+                            walk(member, (*here, name))
+        elif isinstance(value, list):
+            for place, element in enumerate(value):
+                if isinstance(element, dict) and isinstance(element.get("..."), str):
+                    disclosure = known.pop(element["..."], None)
+                    if disclosure is not None:
+                        match read_disclosure(disclosure):
+                            case [str(), member]:
+                                found[*here, place] = disclosure
+                                walk(member, (*here, place))
+                else:
+                    walk(element, (*here, place))
+
+    walk(payload, ())
+    return found
+
+
+def read_disclosure(disclosure: str) -> Any:
+    """Return what a disclosure says.
+
+    Raises:
+        CredentialInvalid: it is not JSON in base64url.
+    """
+    try:
+        return orjson.loads(decode_base64url(disclosure))
+    except ValueError as error:
+        raise CredentialInvalid(_("a disclosure is malformed")) from error
