@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 from foundation.signing.algorithms import Algorithm, BadSignature, PublicKey, Signer
@@ -134,7 +135,9 @@ def _parts(token: str) -> tuple[str, str, str]:
     return header, payload, signature
 
 
-def _read_header(text: str) -> dict[str, Any]:
+@lru_cache(maxsize=256)
+def _read_header(text: str) -> Mapping[str, Any]:
+    # One signer's headers are all the same.
     try:
         decoded = decode_base64url(text).decode("utf-8")
         header = json.loads(decoded, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
@@ -142,7 +145,7 @@ def _read_header(text: str) -> dict[str, Any]:
         raise BadJws("header-malformed", "the header is not JSON in base64url") from error
     if not isinstance(header, dict):
         raise BadJws("header-malformed", "the header is not an object")
-    return header
+    return MappingProxyType(header)
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def check_dates(claims: Mapping[str, Any], now: float, skew: int = CLOCK_SKEW_SE
     Raises:
         CredentialInvalid: expired, not yet valid, signed in the future, or a date that is no number.
     """
-    expires, begins, signed = (_number(claims, name) for name in ("exp", "nbf", "iat"))
+    expires, begins, signed = _number(claims, "exp"), _number(claims, "nbf"), _number(claims, "iat")
     if expires is not None and now >= expires + skew:
         raise CredentialInvalid(_("it has expired"))
     if begins is not None and now < begins - skew:

@@ -20,7 +20,14 @@ from foundation.signing import (
     verify_chosen,
     verify_compact,
 )
-from license_registry.credentials.disclosures import DIGEST_ALGORITHM, Path, conceal, places, unfold
+from license_registry.credentials.disclosures import (
+    DIGEST_ALGORITHM,
+    Path,
+    conceal,
+    conceal_members,
+    places,
+    unfold,
+)
 from license_registry.credentials.errors import CredentialInvalid
 from license_registry.credentials.key_binding import ExpectedBinding, check_binding, make_binding
 
@@ -99,7 +106,8 @@ def issue(
     forbidden = _KEPT_IN_CLEAR.intersection(disclosable) | set(claims).intersection(disclosable)
     if forbidden:
         raise ValueError(f"claims that must not be selectively disclosable: {sorted(forbidden)}")
-    return issue_parts(signer, {**claims, **disclosable}, [(name,) for name in disclosable], headers=headers)
+    payload, disclosures = conceal_members(claims, disclosable)
+    return _signed(signer, payload, disclosures, TYPE, headers)
 
 
 def issue_parts(
@@ -120,6 +128,16 @@ def issue_parts(
     if forbidden:
         raise ValueError(f"claims that must not be selectively disclosable: {forbidden}")
     payload, disclosures = conceal(claims, paths, decoys)
+    return _signed(signer, payload, disclosures, typ, headers)
+
+
+def _signed(
+    signer: Signer,
+    payload: Mapping[str, Any],
+    disclosures: Iterable[str],
+    typ: str,
+    headers: Mapping[str, Any] | None,
+) -> str:
     token = sign_compact(signer, canonical_json(payload), typ, headers)
     return "~".join([token, *disclosures, ""])
 

@@ -37,7 +37,9 @@ def verify_vc(
         raise CredentialInvalid(_("it states no type"))
     if vct is not None and said != vct:
         raise CredentialInvalid(_("it is of another type"))
-    check_dates({**verified.claims, **verified.disclosed}, now, skew)
+    check_dates(verified.claims, now, skew)
+    if "iat" in verified.disclosed:
+        check_dates(verified.disclosed, now, skew)
     if "cnf" in verified.claims:
         holder_key(verified.claims)
     return verified
