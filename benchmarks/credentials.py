@@ -2,10 +2,10 @@
 
     python -m benchmarks.credentials [--seconds 2]
 
-Both sign and check ES256 and take turns, round by round, so that a slow moment of the machine strikes both; the ratio
-is that of the medians. A credential is taken through every check of ours (`verify_vc`: signature, disclosures, type,
-dates); the peer checks less (it ignores `exp` and disclosures that nothing refers to). What is issued by one must be
-read by the other. Exits 1 when a target is missed.
+Both sign and check ES256 and take turns in short rounds, so that a slow moment of the machine strikes both; the ratio
+is the median of those of the rounds. A credential is taken through every check of ours (`verify_vc`: signature,
+disclosures, type, dates); the peer checks less (it ignores `exp` and disclosures that nothing refers to). What is
+issued by one must be read by the other. Exits 1 when a target is missed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from license_registry.credentials import sd_jwt
 from license_registry.credentials.sd_jwt_vc import verify_vc
 
 ISSUE_TARGET, VERIFY_TARGET = 3.0, 2.0
-ROUNDS = 9
+ROUNDS = 41
 NOW = int(time.time())
 CLAIMS: dict[str, Any] = {
     "iss": "https://registry.example/registry",
@@ -84,13 +84,13 @@ def main() -> int:
 def compare(
     name: str, ours: Callable[[], object], theirs: Callable[[], object], seconds: float, target: float
 ) -> bool:
-    """Print both rates and whether the ratio of their medians meets the target."""
+    """Print both rates and whether the ratio meets the target."""
     rates: tuple[list[float], list[float]] = ([], [])
     for _round in range(ROUNDS):
         for work, found in zip((ours, theirs), rates, strict=True):
             found.append(_rate(work, seconds / ROUNDS))
     mine, others = (statistics.median(found) for found in rates)
-    ratio = mine / others
+    ratio = statistics.median(mine / other for mine, other in zip(*rates, strict=True))
     print(
         f"{name:<10} ours {mine:8,.0f}/s   sd-jwt {others:8,.0f}/s   ratio {ratio:5.2f} (target at least {target})"
     )

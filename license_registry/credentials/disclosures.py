@@ -211,20 +211,20 @@ def unfold(payload: dict[str, Any], disclosures: Collection[str]) -> Unfolded:
     signed.pop("_sd_alg", None)
     reading = _Reading(known)
     clear, disclosed = reading.members(signed, 0)
-    if len(reading.used) != len(known):
+    if reading.used != len(known):
         raise CredentialInvalid(_("a disclosure belongs to nothing that was signed"))
-    return Unfolded(clear, disclosed, len(reading.seen) - len(reading.used))
+    return Unfolded(clear, disclosed, len(reading.seen) - reading.used)
 
 
 class _Reading:
-    """One walk over a payload: digests seen so far, and those for which a disclosure stood ready."""
+    """One walk over a payload: digests seen so far, and for how many of them a disclosure stood ready."""
 
     __slots__ = ("known", "seen", "used")
 
     def __init__(self, known: Mapping[str, str]) -> None:
         self.known = known
         self.seen: set[str] = set()
-        self.used: set[str] = set()
+        self.used = 0
 
     def value(self, value: Any, depth: int) -> Any:
         if isinstance(value, dict):
@@ -238,31 +238,15 @@ class _Reading:
         """Return the members of an object that stand in clear, and those by disclosures."""
         if depth > DEEPEST:
             raise CredentialInvalid(_("it is nested too deeply"))
-        clear: dict[str, Any] = {}
-        digests: Any = []
-        for name, member in found.items():
-            if name in RESERVED:
-                if name != "_sd":
-                    raise CredentialInvalid(_("the signed part holds a reserved claim"))
-                digests = member
-            elif isinstance(member, _CONTAINERS):
+        clear = {**found}
+        digests = clear.pop("_sd", [])
+        if not RESERVED.isdisjoint(clear):
+            raise CredentialInvalid(_("the signed part holds a reserved claim"))
+        for name, member in clear.items():
+            if isinstance(member, _CONTAINERS):
                 clear[name] = self.value(member, depth + 1)
-            else:
-                clear[name] = member
         disclosed: dict[str, Any] = {}
-        if not isinstance(digests, list):
-            raise CredentialInvalid(_("the list of digests is malformed"))
-        seen, known, used = self.seen, self.known, self.used
-        for digest in digests:
-            if not isinstance(digest, str):
-                raise CredentialInvalid(_("the list of digests is malformed"))
-            if digest in seen:
-                raise CredentialInvalid(_("a digest stands twice"))
-            seen.add(digest)
-            disclosure = known.get(digest)
-            if disclosure is None:
-                continue  # of what stays hidden, or a decoy
-            used.add(digest)
+        for disclosure in self.of(digests):
             content = read_disclosure(disclosure)
             if len(content) != 3 or not isinstance(content[1], str):
                 raise CredentialInvalid(_("a disclosure is malformed"))
@@ -283,28 +267,30 @@ class _Reading:
             if isinstance(element, dict) and "..." in element:
                 if len(element) != 1:
                     raise CredentialInvalid(_("the signed part holds a reserved claim"))
-                disclosure = self.of(element["..."])
-                if disclosure is None:
-                    continue
-                content = read_disclosure(disclosure)
-                if len(content) != 2:
-                    raise CredentialInvalid(_("a disclosure is malformed"))
-                elements.append(self.value(content[1], depth + 1))
+                for disclosure in self.of([element["..."]]):
+                    content = read_disclosure(disclosure)
+                    if len(content) != 2:
+                        raise CredentialInvalid(_("a disclosure is malformed"))
+                    elements.append(self.value(content[1], depth + 1))
             else:
                 elements.append(self.value(element, depth + 1))
         return elements
 
-    def of(self, digest: Any) -> str | None:
-        """Return the disclosure of a digest, which is hereby used, or None if there is none."""
-        if not isinstance(digest, str):
+    def of(self, digests: object) -> list[str]:
+        """Return the disclosures of digests that stand at one place, which are hereby used.
+
+        Digests without one are of what stays hidden, or decoys.
+        """
+        if not isinstance(digests, list) or not {*map(type, digests)} <= {str}:
             raise CredentialInvalid(_("the list of digests is malformed"))
-        if digest in self.seen:
+        before = len(self.seen)
+        self.seen.update(digests)
+        if len(self.seen) != before + len(digests):
             raise CredentialInvalid(_("a digest stands twice"))
-        self.seen.add(digest)
-        disclosure = self.known.get(digest)
-        if disclosure is not None:
-            self.used.add(digest)
-        return disclosure
+        known = self.known
+        shown = [known[digest] for digest in digests if digest in known]
+        self.used += len(shown)
+        return shown
 
 
 def places(payload: Mapping[str, Any], disclosures: Collection[str]) -> dict[Path, str]:
