@@ -113,8 +113,11 @@ COMMAND_LINE_ONLY = {
     "airflow-broken",
     "correction-refused",
     "file-unreadable",
+    "offline-code-invalid",
+    "picture-unreadable",
     "licence-type-broken",
     "story-broken",
+    "trust-unusable",
     "webhook-refused",
 }
 

@@ -48,8 +48,7 @@ from foundation.sensitive import rotate_data_key
 from foundation.settings import Settings, load_master_key
 from foundation.signing import PublicKey
 from foundation.telemetry import configure_logging
-from license_registry.presenting.offline import verify_file
-from zhengtong import linking, preparing, stewardship
+from zhengtong import linking, preparing, stewardship, verifying
 from zhengtong.app import create_app
 from zhengtong.command import JSON_OPTION, Refused, one_line, print_json
 from zhengtong.house import VERIFIER_KEY_FILE, open_keys, open_vault
@@ -250,61 +249,6 @@ def _records(paths: tuple[Path, ...]) -> Iterator[Record | LogProblem]:
             yield from read_records(file)
 
 
-@main.command(help="验证证照文件 · Verify a licence file; exit 0 or 1")
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option("--jwks", type=click.Path(path_type=Path, exists=True), help="公钥集 · Trusted keys (JWK Set)")
-@click.option(
-    "--status-list",
-    "status_list",
-    type=click.Path(path_type=Path, exists=True),
-    help="状态列表 · Status list token, for the state as of its date",
-)
-@JSON_OPTION
-@click.pass_obj
-@one_line
-def verify(
-    settings: Settings, path: Path, jwks: Path | None, status_list: Path | None, as_json: bool
-) -> None:
-    keys = _trusted(settings, jwks)
-    status = _ascii(status_list) if status_list is not None else None
-    found = verify_file(path, keys, status, datetime.now(UTC))
-    if as_json:
-        print_json(
-            {
-                "result": int(found.result),
-                "valid": found.valid,
-                "checks": found.checks,
-                "fields": found.fields,
-                "problem": found.problem,
-            }
-        )
-    else:
-        for name, passed in found.checks.items():
-            click.echo(f"{ {True: '✓', False: '✗', None: '?'}[passed] } {name}")
-        for name, value in found.fields.items():
-            click.echo(f"  {name}: {value}")
-        if found.problem:
-            click.echo(f"✗ {found.problem}")
-    sys.exit(0 if found.valid else 1)
-
-
-def _ascii(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except UnicodeDecodeError as error:
-        raise Refused(both(_("{file} is not a signed status list"), file=path.name)) from error
-
-
-def _trusted(settings: Settings, jwks: Path | None) -> dict[str, PublicKey]:
-    if jwks is None:
-        return dict(open_keys(settings, datetime.now(UTC)).verification_keys("credential"))
-    try:
-        keys = orjson.loads(jwks.read_bytes())["keys"]
-        return {str(key["kid"]): PublicKey.from_jwk(key) for key in keys}
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise Refused(both(_("{file} is not a JWK Set: {reason}"), file=jwks.name, reason=error)) from error
-
-
 @main.group(help="部门系统 · Department systems")
 def client() -> None:
     """Hold the commands on clients."""
@@ -352,6 +296,17 @@ def keys() -> None:
 def rotate(settings: Settings, purpose: str) -> None:
     record = open_keys(settings, datetime.now(UTC)).rotate(purpose, datetime.now(UTC))
     click.echo(both(_("Active for {purpose} is now {kid}"), purpose=purpose, kid=record.kid))
+
+
+@keys.command(
+    "revoke", help="吊销密钥，其签名一概无效 · Revoke a key: nothing that it signed counts any more"
+)
+@click.argument("kid")
+@click.pass_obj
+@one_line
+def revoke(settings: Settings, kid: str) -> None:
+    open_keys(settings, datetime.now(UTC)).revoke(kid, datetime.now(UTC))
+    click.echo(both(_("Revoked {kid}; hand out new trust bundles"), kid=kid))
 
 
 @keys.command("rotate-data", help="轮换敏感字段的密钥 · Rotate the key of sensitive fields")
@@ -412,3 +367,5 @@ def _progress(name: str) -> Callable[[int], None] | None:
 main.add_command(preparing.source)
 main.add_command(linking.link)
 main.add_command(stewardship.waiting)
+main.add_command(verifying.verify)
+main.add_command(verifying.trust_bundle)

@@ -16,6 +16,7 @@ from foundation.language import _, both
 from foundation.sensitive import KeyringError
 from foundation.settings import SettingsError
 from foundation.signing import KeyStateError, KeyStoreError
+from foundation.signing.chain import ChainBroken
 
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="JSON 输出 · Report as JSON")
 
@@ -36,7 +37,14 @@ def one_line(command: Callable[..., Any]) -> Callable[..., Any]:
             return command(*arguments, **options)
         except DomainError as error:
             raise Refused(both(error.message, **error.values)) from error
-        except (database.DatabaseError, SettingsError, KeyringError, KeyStoreError, KeyStateError) as error:
+        except (
+            database.DatabaseError,
+            SettingsError,
+            KeyringError,
+            KeyStoreError,
+            KeyStateError,
+            ChainBroken,
+        ) as error:
             raise Refused(str(error)) from error
         except psycopg.OperationalError as error:
             first = next(iter(str(error).strip().splitlines()), type(error).__name__)
