@@ -16,7 +16,7 @@ from foundation.signing.algorithms import (
 from foundation.signing.base64url import decode_base64url, encode_base64url
 from foundation.signing.canonical import canonical_json
 from foundation.signing.certificates import CertificateAuthority, CertificateUnavailable
-from foundation.signing.jws import BadJws, Verified, sign_compact, verify_compact
+from foundation.signing.jws import BadJws, Verified, sign_compact, verify_chosen, verify_compact
 from foundation.signing.keys import CA_PURPOSE, KeyRecord, KeyState, KeyStateError
 from foundation.signing.keystore import KeyStore, KeyStoreError
 
@@ -43,5 +43,6 @@ __all__ = [
     "load_signer",
     "new_signer",
     "sign_compact",
+    "verify_chosen",
     "verify_compact",
 ]

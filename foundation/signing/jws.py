@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 from foundation.signing.algorithms import Algorithm, BadSignature, PublicKey, Signer
@@ -69,7 +70,26 @@ def verify_compact(
 
     Keys that the token brings along (`jwk`, `jku`, `x5c`, `x5u`) are never used.
 
+    Args and raises: as for `verify_chosen`.
+    """
+
+    def named(header: Mapping[str, Any]) -> PublicKey | None:
+        kid = header.get("kid")
+        return keys.get(kid) if isinstance(kid, str) else None
+
+    return verify_chosen(token, named, typ, allowed)
+
+
+def verify_chosen(
+    token: str,
+    choose: Callable[[Mapping[str, Any]], PublicKey | None],
+    typ: str | None,
+    allowed: frozenset[Algorithm],
+) -> Verified:
+    """Check a compact JWS (RFC 7515 §5.2) with the key that the caller chooses by its header, not yet checked.
+
     Args:
+        choose: gives the key, None if it trusts none; what else it raises goes through.
         typ: the type that the token must state (RFC 8725 §3.11), compared as a media type: without regard to case
             and with or without `application/` (RFC 7515 §4.1.9). None takes any.
         allowed: algorithms that the caller takes.
@@ -83,7 +103,7 @@ def verify_compact(
         raise BadJws("critical-unknown", "the header demands extensions that are not known here")
     if header.get("b64", True) is not True:
         raise BadJws("payload-unencoded", "unencoded payloads (RFC 7797) are not taken")
-    key = _key(header, keys, allowed)
+    key = _key(header, choose, allowed)
     if typ is not None and _media_type(header.get("typ")) != _media_type(typ):
         raise BadJws("type-mismatch", f"the token is not of type {typ}")
     try:
@@ -115,7 +135,9 @@ def _parts(token: str) -> tuple[str, str, str]:
     return header, payload, signature
 
 
-def _read_header(text: str) -> dict[str, Any]:
+@lru_cache(maxsize=256)
+def _read_header(text: str) -> Mapping[str, Any]:
+    # One signer's headers are all the same.
     try:
         decoded = decode_base64url(text).decode("utf-8")
         header = json.loads(decoded, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
@@ -123,7 +145,7 @@ def _read_header(text: str) -> dict[str, Any]:
         raise BadJws("header-malformed", "the header is not JSON in base64url") from error
     if not isinstance(header, dict):
         raise BadJws("header-malformed", "the header is not an object")
-    return header
+    return MappingProxyType(header)
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -138,13 +160,14 @@ def _refuse_constant(_name: str) -> NoReturn:
 
 
 def _key(
-    header: Mapping[str, Any], keys: Mapping[str, PublicKey], allowed: frozenset[Algorithm]
+    header: Mapping[str, Any],
+    choose: Callable[[Mapping[str, Any]], PublicKey | None],
+    allowed: frozenset[Algorithm],
 ) -> PublicKey:
     stated = header.get("alg")
     if not isinstance(stated, str) or stated not in allowed:
         raise BadJws("algorithm-refused", "the algorithm is not taken here")
-    kid = header.get("kid")
-    key = keys.get(kid) if isinstance(kid, str) else None
+    key = choose(header)
     if key is None:
         raise BadJws("key-unknown", "the header names no key that is known here")
     if key.algorithm.value != stated:
