@@ -19,7 +19,8 @@ import stdnum.cn.ric
 import stdnum.cn.uscc
 
 from demonstration.city.codes import company_code
-from foundation.identifiers import CitizenId, check_citizen_ids, check_usccs
+from foundation.identifiers import CitizenId
+from foundation.identifiers.bulk import check_citizen_ids, check_usccs
 
 RATE_TARGET = 1_000_000
 ONE_BY_ONE = 20_000

@@ -25,7 +25,8 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
-from foundation.identifiers import CitizenId, UsccVerdict, Verdict, check_citizen_ids, check_usccs, locate
+from foundation.identifiers import CitizenId, locate
+from foundation.identifiers.bulk import UsccVerdict, Verdict, check_citizen_ids, check_usccs
 
 Texts = list[str | None]
 

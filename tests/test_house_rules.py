@@ -115,10 +115,13 @@ COMMAND_LINE_ONLY = {
     "file-unreadable",
     "no-windows",
     "following-already",
+    "offline-code-invalid",
+    "picture-unreadable",
     "licence-type-broken",
     "line-invalid",  # stands in the report of a job
     "story-broken",
     "worker-died",
+    "trust-unusable",
     "webhook-refused",
 }
 

@@ -49,15 +49,25 @@ from foundation.sensitive import rotate_data_key
 from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings, load_master_key
 from foundation.signing import PublicKey
-from foundation.telemetry import configure_logging
-from license_registry.presenting.offline import verify_file
-from zhengtong import licence_life, linking, preparing, stewardship
-from zhengtong.app import create_app
-from zhengtong.command import JSON_OPTION, Refused, one_line, print_json
+from zhengtong.command import JSON_OPTION, LazyGroup, Refused, one_line, print_json
 from zhengtong.reporting import print_report
 
+ELSEWHERE = {
+    "licence": "zhengtong.licence_life:licence",
+    "link": "zhengtong.linking:link",
+    "quarantine": "zhengtong.stewardship:waiting",
+    "source": "zhengtong.preparing:source",
+    "trust-bundle": "zhengtong.verifying:trust_bundle",
+    "verify": "zhengtong.verifying:verify",
+}
+"""Commands that stand in modules of their own, loaded when they are asked for."""
 
-@click.group(help="证通：数据共享交换与电子证照库 · Data-sharing exchange and e-licence registry")
+
+@click.group(
+    cls=LazyGroup,
+    elsewhere=ELSEWHERE,
+    help="证通：数据共享交换与电子证照库 · Data-sharing exchange and e-licence registry",
+)
 @click.option("--home", type=click.Path(path_type=Path, file_okay=False), help="数据目录 · Data folder")
 @click.pass_context
 def main(context: click.Context, home: Path | None) -> None:
@@ -105,6 +115,9 @@ def migrate(settings: Settings, as_json: bool) -> None:
 @one_line
 def serve(settings: Settings, host: str | None, port: int | None) -> None:
     import uvicorn
+
+    from foundation.telemetry import configure_logging
+    from zhengtong.app import create_app
 
     given = settings.model_dump()
     if host is not None:
@@ -254,64 +267,6 @@ def _records(paths: tuple[Path, ...]) -> Iterator[Record | LogProblem]:
             yield from read_records(file)
 
 
-@main.command(help="验证证照文件 · Verify a licence file; exit 0 or 1")
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option("--jwks", type=click.Path(path_type=Path, exists=True), help="公钥集 · Trusted keys (JWK Set)")
-@click.option(
-    "--status-list",
-    "status_list",
-    type=click.Path(path_type=Path, exists=True),
-    help="状态列表 · Status list token, for the state as of its date",
-)
-@JSON_OPTION
-@click.pass_obj
-@one_line
-def verify(
-    settings: Settings, path: Path, jwks: Path | None, status_list: Path | None, as_json: bool
-) -> None:
-    keys = _trusted(settings, jwks)
-    status = _ascii(status_list) if status_list is not None else None
-
-    found = verify_file(path, keys, status, datetime.now(UTC))
-    if as_json:
-        print_json(
-            {
-                "result": int(found.result),
-                "valid": found.valid,
-                "checks": found.checks,
-                "fields": found.fields,
-                "problem": found.problem,
-            }
-        )
-    else:
-        for name, passed in found.checks.items():
-            click.echo(f"{ {True: '✓', False: '✗', None: '?'}[passed] } {name}")
-        for name, value in found.fields.items():
-            click.echo(f"  {name}: {value}")
-        if found.problem:
-            click.echo(f"✗ {found.problem}")
-    sys.exit(0 if found.valid else 1)
-
-
-def _ascii(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except UnicodeDecodeError as error:
-        raise Refused(both(_("{file} is not a signed status list"), file=path.name)) from error
-
-
-def _trusted(settings: Settings, jwks: Path | None) -> dict[str, PublicKey]:
-    if jwks is None:
-        from zhengtong.house import open_keys
-
-        return dict(open_keys(settings, datetime.now(UTC)).verification_keys("credential"))
-    try:
-        keys = orjson.loads(jwks.read_bytes())["keys"]
-        return {str(key["kid"]): PublicKey.from_jwk(key) for key in keys}
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise Refused(both(_("{file} is not a JWK Set: {reason}"), file=jwks.name, reason=error)) from error
-
-
 @main.group(help="部门系统 · Department systems")
 def client() -> None:
     """Hold the commands on clients."""
@@ -361,6 +316,19 @@ def rotate(settings: Settings, purpose: str) -> None:
 
     record = open_keys(settings, datetime.now(UTC)).rotate(purpose, datetime.now(UTC))
     click.echo(both(_("Active for {purpose} is now {kid}"), purpose=purpose, kid=record.kid))
+
+
+@keys.command(
+    "revoke", help="吊销密钥，其签名一概无效 · Revoke a key: nothing that it signed counts any more"
+)
+@click.argument("kid")
+@click.pass_obj
+@one_line
+def revoke(settings: Settings, kid: str) -> None:
+    from zhengtong.house import open_keys
+
+    open_keys(settings, datetime.now(UTC)).revoke(kid, datetime.now(UTC))
+    click.echo(both(_("Revoked {kid}; hand out new trust bundles"), kid=kid))
 
 
 @keys.command("rotate-data", help="轮换敏感字段的密钥 · Rotate the key of sensitive fields")
@@ -420,9 +388,3 @@ def _progress(name: str) -> Callable[[int], None] | None:
         click.echo(f"\r{name}: {done:,}", nl=False, err=True)
 
     return tell
-
-
-main.add_command(preparing.source)
-main.add_command(linking.link)
-main.add_command(licence_life.licence)
-main.add_command(stewardship.waiting)

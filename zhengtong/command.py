@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
+from importlib import import_module
 from typing import Any
 
 import click
@@ -16,6 +17,7 @@ from foundation.language import _, both
 from foundation.sensitive import KeyringError
 from foundation.settings import SettingsError
 from foundation.signing import KeyStateError, KeyStoreError
+from foundation.signing.chain import ChainBroken
 
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="JSON 输出 · Report as JSON")
 
@@ -36,7 +38,14 @@ def one_line(command: Callable[..., Any]) -> Callable[..., Any]:
             return command(*arguments, **options)
         except DomainError as error:
             raise Refused(both(error.message, **error.values)) from error
-        except (database.DatabaseError, SettingsError, KeyringError, KeyStoreError, KeyStateError) as error:
+        except (
+            database.DatabaseError,
+            SettingsError,
+            KeyringError,
+            KeyStoreError,
+            KeyStateError,
+            ChainBroken,
+        ) as error:
             raise Refused(str(error)) from error
         except psycopg.OperationalError as error:
             first = next(iter(str(error).strip().splitlines()), type(error).__name__)
@@ -50,3 +59,28 @@ def one_line(command: Callable[..., Any]) -> Callable[..., Any]:
 def print_json(value: Any) -> None:
     """Print a report as JSON."""
     click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+class LazyGroup(click.Group):
+    """A group whose further commands are loaded when they are asked for.
+
+    Args:
+        elsewhere: name of a command → where it stands, as `module:attribute`.
+    """
+
+    def __init__(self, *arguments: Any, elsewhere: Mapping[str, str], **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._elsewhere = elsewhere
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Return the names of all commands, sorted."""
+        return sorted({*super().list_commands(context), *self._elsewhere})
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Return a command by its name."""
+        place = self._elsewhere.get(name)
+        if place is None:
+            return super().get_command(context, name)
+        module, attribute = place.split(":")
+        found: click.Command = getattr(import_module(module), attribute)
+        return found

@@ -17,7 +17,7 @@ from datetime import date, timedelta
 from demonstration.city import names
 from demonstration.city.codes import ABOLISHED, DISTRICTS, company_code
 from demonstration.city.mess import QUARANTINED, Mess, draw
-from foundation.identifiers import citizen_check_characters
+from foundation.identifiers.bulk import citizen_check_characters
 
 BLOCK_PEOPLE = 2000
 PEOPLE_PER_COMPANY = 15

@@ -1,12 +1,8 @@
-"""Identifiers as values: citizen IDs, unified social credit codes, divisions, e-licence identifiers."""
+"""Identifiers as values: citizen IDs, unified social credit codes, divisions, e-licence identifiers.
 
-from foundation.identifiers.bulk import (
-    UsccVerdict,
-    Verdict,
-    check_citizen_ids,
-    check_usccs,
-    citizen_check_characters,
-)
+Whole columns of them are checked by `foundation.identifiers.bulk`, which needs NumPy and stands apart for that.
+"""
+
 from foundation.identifiers.check import Check, check
 from foundation.identifiers.citizen import (
     CITIZEN_ID_PATTERN,
@@ -30,12 +26,7 @@ __all__ = [
     "IdentifierError",
     "Location",
     "Uscc",
-    "UsccVerdict",
-    "Verdict",
     "check",
-    "check_citizen_ids",
-    "check_usccs",
-    "citizen_check_characters",
     "contains_citizen_id",
     "find",
     "findings",

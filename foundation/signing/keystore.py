@@ -39,6 +39,7 @@ from foundation.signing.keys import (
 MASTER_KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
 SUFFIX: Final = ".key.json"
+REVOKED: Final = "revoked.json"
 _TICK: Final = timedelta(microseconds=1)
 
 
@@ -66,6 +67,7 @@ class _Contents:
     traces: _Traces
     entries: Mapping[str, _Entry]
     active: Mapping[str, Signer]
+    revoked: Mapping[str, datetime]
 
 
 class KeyStore:
@@ -183,14 +185,43 @@ class KeyStore:
         return tuple(sorted(chosen, key=lambda record: (record.created_at, record.kid)))
 
     def verification_keys(self, purpose: str | None = None) -> dict[str, PublicKey]:
-        """Return public keys by `kid`: next, active and retired, of one purpose or of all.
+        """Return public keys by `kid`: next, active and retired, of one purpose or of all; never a revoked one.
 
         All does not include the root certificate's key: a token that it signed must never hold.
         """
         return {
             kid: entry.public
             for kid, entry in self._contents.entries.items()
-            if entry.record.purpose == purpose or (purpose is None and entry.record.purpose != CA_PURPOSE)
+            if (entry.record.purpose == purpose or (purpose is None and entry.record.purpose != CA_PURPOSE))
+            and kid not in self._contents.revoked
+        }
+
+    def revoke(self, kid: str, now: datetime) -> None:
+        """Let nothing count any more that a key has signed, whatever date stands in it: others may have it.
+
+        Raises:
+            KeyStateError: no such key, or it still signs; it is to be rotated away first.
+        """
+        with self._changing():
+            entry = self._contents.entries.get(kid)
+            if entry is None:
+                raise KeyStateError(f"{kid}: no such key")
+            if entry.record.state is KeyState.ACTIVE:
+                raise KeyStateError(f"{kid}: signs for {entry.record.purpose}; rotate it away first")
+            told = {each: moment.isoformat() for each, moment in self._contents.revoked.items()}
+            told.setdefault(kid, now.isoformat())
+            write_whole(
+                self._directory / REVOKED,
+                orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE),
+            )
+            self._contents = self._read()
+
+    def revoked(self) -> dict[str, tuple[PublicKey, datetime]]:
+        """Return the keys that were revoked, and when."""
+        return {
+            kid: (self._contents.entries[kid].public, moment)
+            for kid, moment in self._contents.revoked.items()
+            if kid in self._contents.entries
         }
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
@@ -260,12 +291,13 @@ class KeyStore:
 
     def _traces(self) -> _Traces:
         # A replaced file has another inode, so that two changes within one tick of the clock are told apart.
-        stats = ((path.name, path.stat()) for path in self._directory.glob(f"*{SUFFIX}"))
+        paths = [*self._directory.glob(f"*{SUFFIX}"), *self._directory.glob(REVOKED)]
+        stats = ((path.name, path.stat()) for path in paths)
         return frozenset((name, stat.st_ino, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
 
     def _read(self) -> _Contents:
         traces = self._traces()
-        found = [self._open(self._directory / name) for name, *_ in sorted(traces)]
+        found = [self._open(self._directory / name) for name, *_ in sorted(traces) if name != REVOKED]
         entries = {}
         active = {}
         for record, (written, private, public, stored) in zip(
@@ -277,7 +309,20 @@ class KeyStore:
             entries[record.kid] = _Entry(record, written.state, public, signer, stored)
             if signer is not None and record.state is KeyState.ACTIVE:
                 active[record.purpose] = signer
-        return _Contents(traces, entries, active)
+        return _Contents(traces, entries, active, self._read_revoked())
+
+    def _read_revoked(self) -> dict[str, datetime]:
+        path = self._directory / REVOKED
+        try:
+            told = orjson.loads(path.read_bytes())
+            return {str(kid): _zoned(moment) for kid, moment in told.items()}
+        except FileNotFoundError:
+            return {}
+        except (AttributeError, TypeError, ValueError) as error:
+            # Not to know who is revoked would be to trust them.
+            raise KeyStoreError(f"{path}: damaged list of revoked keys") from error
+        except OSError as error:
+            raise KeyStoreError(f"{path}: cannot be read ({error.strerror})") from error
 
     def _signer(self, kid: str, private: bytes, public: PublicKey) -> Signer:
         # Signers are kept from reading to reading: making one costs trial signatures.

@@ -8,17 +8,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from foundation.identifiers import (
-    CitizenId,
-    IdentifierError,
-    Uscc,
+from foundation.identifiers import CitizenId, IdentifierError, Uscc, bulk, is_old_registration_number
+from foundation.identifiers.bulk import (
     UsccVerdict,
     Verdict,
-    bulk,
     check_citizen_ids,
     check_usccs,
     citizen_check_characters,
-    is_old_registration_number,
 )
 from foundation.identifiers.iso7064 import mod_11_2
 from foundation.identifiers.uscc import ALPHABET

@@ -17,12 +17,11 @@ from stdnum.iso7064 import mod_11_10 as their_mod_11_10
 from foundation.identifiers import (
     IdentifierError,
     Uscc,
-    UsccVerdict,
-    check_usccs,
     findings,
     is_old_registration_number,
     registration_number_checks,
 )
+from foundation.identifiers.bulk import UsccVerdict, check_usccs
 from foundation.identifiers.uscc import ALPHABET
 
 FIRST = "11990100MB2A00001"

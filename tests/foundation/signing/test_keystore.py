@@ -588,3 +588,28 @@ def test_the_file_of_a_key_has_the_members_that_are_documented_and_a_fresh_nonce
         assert len(base64.b64decode(content["private"]["sealed"])) == 32 + 16
         assert encode_base64url(decode_base64url(content["kid"])) == content["kid"]
     assert len({content["private"]["nonce"] for content in contents}) == 2
+
+
+def test_a_revoked_key_is_no_key_to_verify_with_and_stays_revoked(tmp_path: Path) -> None:
+    keys = KeyStore(tmp_path, bytes(32))
+    old = keys.create("answer", Algorithm.ES256, KeyState.ACTIVE, NOW).kid
+    other = KeyStore(tmp_path, bytes(32))
+    with pytest.raises(KeyStateError, match="rotate it away first"):
+        keys.revoke(old, NOW)
+    with pytest.raises(KeyStateError, match="no such key"):
+        keys.revoke("nobody", NOW)
+    keys.rotate("answer", NOW)
+    keys.revoke(old, NOW)
+    keys.revoke(old, NOW + timedelta(days=1))
+    assert other.reload()
+    for store in (keys, other, KeyStore(tmp_path, bytes(32))):
+        assert old not in store.verification_keys("answer")
+        assert old not in {key["kid"] for key in store.jwks()["keys"]}
+        assert store.revoked()[old][1] == NOW
+
+
+def test_a_damaged_list_of_revoked_keys_is_no_reason_to_trust_them(tmp_path: Path) -> None:
+    KeyStore(tmp_path, bytes(32))
+    (tmp_path / "revoked.json").write_text("[]")
+    with pytest.raises(KeyStoreError, match="revoked"):
+        KeyStore(tmp_path, bytes(32))

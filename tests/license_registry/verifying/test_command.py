@@ -7,9 +7,8 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pytest
@@ -17,116 +16,15 @@ from click.testing import CliRunner
 
 from demonstration.parties import System
 from foundation.signing import Algorithm, encode_base64url, new_signer
-from license_registry.credentials import sd_jwt
-from license_registry.credentials.status_list import Status, StatusListInvalid, sign_list
-from license_registry.presenting.check import Result
-from license_registry.presenting.offline import FileUnreadable, FileVerdict, verify_file
+from license_registry.credentials.status_list import sign_list
+from license_registry.verifying.command import main as verify_alone
 from tests.conftest import Service
 from tests.license_registry.conftest import PERSON, issued, operate
 from zhengtong.cli import main
 from zhengtong.house import open_keys
+from zhengtong.verifying import trust_bundle
 
-SIGNER, OTHER = (new_signer(Algorithm.ES256, "k") for _ in range(2))
-KEYS = {"k": SIGNER.public}
-URI = "https://registry.example/v1/status-lists/0"
-NOW = datetime(2025, 6, 30, 4, 0, tzinfo=UTC)
-CLAIMS: dict[str, Any] = {
-    "iss": "https://registry.example",
-    "vct": "urn:example:licence",
-    "status": {"status_list": {"idx": 5, "uri": URI}},
-    "valid_from": "2020-01-01",
-    "valid_until": "2025-12-31",
-    "holder_name": "某公司",
-}
-
-
-def status_list(status: Status, signer: Any = SIGNER, now: datetime = NOW) -> str:
-    return sign_list(signer, URI, [(5, status)], now=int(now.timestamp()), ttl=300, lives=3600)
-
-
-def verdict(
-    folder: Path, claims: dict[str, Any], kept: str | None = None, now: datetime = NOW
-) -> FileVerdict:
-    path = folder / "licence.sdjwt"
-    path.write_text(sd_jwt.issue(SIGNER, claims, {"address": "东湖路1号"}) + "\n", encoding="ascii")
-    return verify_file(path, KEYS, kept, now)
-
-
-def test_without_a_list_the_state_is_not_checked_and_said_so(tmp_path: Path) -> None:
-    found = verdict(tmp_path, CLAIMS)
-    assert found.valid
-    assert found.checks == {
-        "signature": True,
-        "issuer": True,
-        "status": None,
-        "begun": True,
-        "not_over": True,
-    }
-    assert found.fields == {
-        "holder_name": "某公司",
-        "valid_from": "2020-01-01",
-        "valid_until": "2025-12-31",
-        "address": "东湖路1号",
-    }
-
-
-@pytest.mark.parametrize(
-    ("status", "result"),
-    [(Status.VALID, Result.VALID), (Status.SUSPENDED, Result.SUSPENDED), (Status.INVALID, Result.VOID)],
-)
-def test_a_kept_list_tells_the_state(tmp_path: Path, status: Status, result: Result) -> None:
-    found = verdict(tmp_path, CLAIMS, status_list(status))
-    assert (found.result, found.checks["status"]) == (result, status is Status.VALID)
-    assert found.valid is (result is Result.VALID)
-
-
-@pytest.mark.parametrize(
-    ("day", "result"),
-    [("2019-12-31", 1), ("2020-01-01", 0), ("2025-12-31", 0), ("2026-01-01", 3)],
-)
-def test_the_dates_are_judged_with_both_days_included(tmp_path: Path, day: str, result: int) -> None:
-    found = verdict(tmp_path, CLAIMS, now=datetime.fromisoformat(f"{day}T12:00:00+00:00"))
-    assert (found.result, found.checks["signature"]) == (result, True)
-
-
-@pytest.mark.parametrize(
-    ("kept", "words"),
-    [
-        (status_list(Status.VALID, OTHER), "signature-wrong"),
-        (status_list(Status.VALID, now=NOW - timedelta(hours=1)), "expired"),
-        ("garbage", "malformed"),
-        ("", "malformed"),
-    ],
-)
-def test_a_list_that_does_not_hold_is_an_error_not_a_verdict(tmp_path: Path, kept: str, words: str) -> None:
-    with pytest.raises(StatusListInvalid, match=words):
-        verdict(tmp_path, CLAIMS, kept)
-
-
-@pytest.mark.parametrize(
-    "lacking",
-    [
-        {"status": ...},
-        {"status": "x"},
-        {"status": {"status_list": {"idx": "first", "uri": URI}}},
-        {"valid_from": ...},
-        {"valid_from": "2025-02-30"},
-        {"valid_until": 5},
-    ],
-)
-def test_what_is_well_signed_but_no_licence_is_insufficient(tmp_path: Path, lacking: dict[str, Any]) -> None:
-    claims = {name: value for name, value in (CLAIMS | lacking).items() if value is not ...}
-    found = verdict(tmp_path, claims, status_list(Status.VALID))
-    assert (found.result, dict(found.fields), found.valid) == (Result.INSUFFICIENT_DATA, {}, False)
-    assert found.problem
-
-
-@pytest.mark.parametrize("content", [b"", b"\n", b"hello", b"\x89PNG\r\n", "证照".encode(), b"a" * 1_000_000])
-def test_a_file_that_holds_no_licence_is_unreadable(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(content)
-    with pytest.raises(FileUnreadable, match="file holds no licence"):
-        verify_file(path, KEYS, None, NOW)
+OTHER = new_signer(Algorithm.ES256, "k")
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +53,10 @@ def kept(service: Service, authority: System, tmp_path_factory: pytest.TempPathF
     uri = f"{service.settings.base_url}/registry/v1/status-lists/0"
     stale = sign_list(signer, uri, [], now=int(time.time()) - 90000, ttl=300, lives=86400)
     (folder / "stale-list").write_text(stale, encoding="ascii")
+    for command in (["root", "root"], ["export", "bundle"]):
+        with contextlib.chdir(folder):
+            done = CliRunner().invoke(trust_bundle, command, obj=service.settings)
+        assert done.exit_code == 0, done.output
     return folder
 
 
@@ -163,7 +65,8 @@ COMMANDS: dict[str, tuple[list[str], int, int | str]] = {
     "valid": (["good", *WITH_LIST], 0, 0),
     "revoked": (["revoked", *WITH_LIST], 1, 3),
     "altered": (["altered", *WITH_LIST], 1, 3),
-    "list out of date": (["good", "--status-list", "stale-list"], 1, "the status list has expired"),
+    "list out of date": (["good", "--status-list", "stale-list"], 1, 4),
+    "not a list": (["good", "--status-list", "garbage"], 1, "garbage is not a signed status list"),
     "garbage": (["garbage"], 1, "garbage holds no licence"),
     "empty": (["empty"], 1, "empty holds no licence"),
     "missing": (["nothing"], 1, "No such file or directory: nothing"),
@@ -219,12 +122,20 @@ def test_the_command_shows_what_the_file_discloses(
     runs: dict[str, Done],
 ) -> None:
     whole, altered, revoked = (orjson.loads(runs[name].stdout) for name in ("valid", "altered", "revoked"))
-    assert all(whole["checks"].values())
+    assert {name for name, passed in whole["checks"].items() if passed} == {
+        "signature",
+        "issuer",
+        "identifier",
+        "status",
+        "begun",
+        "not_over",
+        "clock",
+    }
     assert whole["fields"]["representative_name"] == "张三丰"
     assert revoked["fields"].keys() == whole["fields"].keys()
     assert (altered["checks"], altered["fields"]) == ({"signature": False}, {})
     assert "belongs to nothing" in altered["problem"]
-    assert [name for name, passed in revoked["checks"].items() if not passed] == ["status"]
+    assert [name for name, passed in revoked["checks"].items() if passed is False] == ["status"]
 
 
 def test_the_command_trusts_the_given_keys_alone(runs: dict[str, Done]) -> None:
@@ -233,3 +144,48 @@ def test_the_command_trusts_the_given_keys_alone(runs: dict[str, Done]) -> None:
     found = orjson.loads(done.stdout)
     assert (found["valid"], found["checks"], found["fields"]) == (False, {"signature": False}, {})
     assert "key-unknown" in found["problem"]
+
+
+BY_BUNDLE = [
+    ("good", 0, 0, set()),
+    ("revoked", 1, 3, {"status"}),
+    ("altered", 1, 3, {"signature"}),
+]
+
+
+@pytest.mark.parametrize(("file", "code", "result", "failed"), BY_BUNDLE)
+def test_a_bundle_is_all_that_is_needed(
+    kept: Path, file: str, code: int, result: int, failed: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with contextlib.chdir(kept):
+        arguments = ["verify", file, "--bundle", "bundle", "--root", "root", "--json"]
+        done = CliRunner().invoke(main, arguments)
+        assert verify_alone([file, "--bundle", "bundle", "--root", "root", "--json"]) == code
+    found = orjson.loads(done.stdout)
+    assert (done.exit_code, found["result"]) == (code, result)
+    assert {name for name, passed in found["checks"].items() if passed is False} == failed
+    assert orjson.loads(capsys.readouterr().out) == found
+    if not failed:
+        assert found["checks"]["certificate"] is True
+        assert found["checks"]["type"] is True
+
+
+def test_the_report_for_people_is_chinese_first(kept: Path) -> None:
+    with contextlib.chdir(kept):
+        done = CliRunner().invoke(main, ["verify", "revoked", "--bundle", "bundle", "--root", "root"])
+    assert "✗ 状态 · status: 证照已被颁发机构终止 · the licence has been ended by its issuer" in done.stdout
+    assert "✓ 证书链 · certificate chain" in done.stdout
+
+
+def test_what_cannot_be_verified_has_its_own_exit_code(
+    kept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with contextlib.chdir(kept):
+        for arguments in (
+            ["garbage", "--bundle", "bundle", "--root", "root"],
+            ["good", "--bundle", "garbage", "--root", "root"],
+            ["good", "--bundle", "bundle", "--root", "garbage"],
+            ["missing", "--bundle", "bundle", "--root", "root"],
+        ):
+            assert verify_alone(arguments) == 2
+            assert capsys.readouterr().err.count("\n") == 1

@@ -1,0 +1,72 @@
+"""The trust of the registry itself: its keys with what each is for, its types, its status lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from foundation.signing import (
+    CA_PURPOSE,
+    Algorithm,
+    CertificateAuthority,
+    CertificateUnavailable,
+    KeyStore,
+    PublicKey,
+)
+from license_registry import tables
+from license_registry.catalog.licence_type import LicenceTypes
+from license_registry.credentials.status_list import LIST_ENTRIES
+from license_registry.lifecycle.status_lists import StatusLists
+from license_registry.verifying.trust import ANSWER, CREDENTIAL, TrustedKey, TrustedType
+
+PURPOSES = (CREDENTIAL, ANSWER)
+
+
+def own_keys(keys: KeyStore, certificates: CertificateAuthority | None = None) -> dict[str, TrustedKey]:
+    """Return the registry's keys for credentials and answers, revoked ones marked, with their certificates."""
+    revoked = keys.revoked()
+    found = {}
+    for record in keys.records():
+        if record.purpose not in PURPOSES:
+            continue
+        public, moment = _public(keys, record.kid, revoked)
+        chain = None if certificates is None else _chain(certificates, record.kid)
+        found[record.kid] = TrustedKey(public, record.purpose, chain, moment)
+    return found
+
+
+def own_types(types: LicenceTypes) -> list[TrustedType]:
+    """Return all versions of all types."""
+    return [
+        TrustedType(each.vct, each.type_code, each.version, each.name, each.name_en, each.issuers)
+        for newest in types.values()
+        for each in newest.versions()
+    ]
+
+
+async def own_status_lists(pool: Any, lists: StatusLists) -> dict[str, str]:
+    """Return all status lists of this moment by their address."""
+    highest = await tables.highest_status_index(pool)
+    numbers = range(0 if highest is None else highest // LIST_ENTRIES + 1)
+    return {lists.uri(number): await lists.token(number) for number in numbers}
+
+
+def root_pem(keys: KeyStore, certificates: CertificateAuthority, now: datetime) -> str:
+    """Return the root certificate that is in use, made if there is none yet."""
+    record = keys.ensure_active(CA_PURPOSE, Algorithm.ES256, now)
+    return certificates.chain_pem(record.kid)
+
+
+def _public(keys: KeyStore, kid: str, revoked: Mapping[str, Any]) -> tuple[PublicKey, Any]:
+    if kid in revoked:
+        public, moment = revoked[kid]
+        return public, moment
+    return keys.verification_keys()[kid], None
+
+
+def _chain(certificates: CertificateAuthority, kid: str) -> str | None:
+    try:
+        return certificates.chain_pem(kid)
+    except CertificateUnavailable:
+        return None  # revoked, or an SM2 key

@@ -1,0 +1,64 @@
+"""Verifying a signed answer of the exchange: what a department files instead of the data."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+import orjson
+
+from foundation.language import _
+from foundation.signing import Algorithm, BadJws, verify_compact
+from license_registry.presenting.check import Result
+from license_registry.verifying.trust import ANSWER, Trust, judge_key
+from license_registry.verifying.verdict import (
+    CERTIFICATE,
+    CLOCK,
+    ISSUER,
+    PURPOSE,
+    SIGNATURE,
+    Reason,
+    Verdict,
+    refused,
+)
+
+KIND: Final = "answer"
+ANSWER_TYPE: Final = "zhengtong-answer+jwt"
+CLOCK_SKEW_SECONDS: Final = 60
+_TOLD = ("purpose", "matter", "case", "department")
+_SHOWN = ("resource", "claims", "results", "as_of")
+
+
+def verify_answer(text: str, trust: Trust, now: datetime) -> Verdict:
+    """Verify a compact JWS of the exchange. It says what a register held at its date, and does not go out of date."""
+    try:
+        verified = verify_compact(text, trust.public_keys, ANSWER_TYPE, frozenset(Algorithm))
+        claims = orjson.loads(verified.payload)
+        signed_at = int(claims["iat"])
+    except BadJws as error:
+        return refused(KIND, _("the signature does not hold: {reason}"), reason=error.code)
+    except (KeyError, TypeError, ValueError):
+        return refused(KIND, _("the signed part is not an answer"))
+    signed = judge_key(trust, verified.header["kid"], ANSWER, now)
+    reasons: dict[str, Reason] = {}
+    if signed.refusal is not None:
+        reasons[CERTIFICATE if signed.entitled else ISSUER] = signed.refusal
+    on_time = signed_at <= now.timestamp() + CLOCK_SKEW_SECONDS
+    if not on_time:
+        reasons[CLOCK] = (_("it says that it was signed in the future; look at the clock"), {})
+    checks: dict[str, bool | None] = {
+        SIGNATURE: True,
+        CERTIFICATE: signed.certified,
+        ISSUER: signed.entitled,
+        CLOCK: on_time,
+        PURPOSE: bool(claims.get("purpose")),
+    }
+    good = all(passed is not False for passed in checks.values())
+    return Verdict(
+        KIND,
+        Result.VALID if good else Result.VOID,
+        checks,
+        {name: claims[name] for name in _SHOWN if name in claims} if signed.entitled else {},
+        reasons,
+        {name: claims[name] for name in _TOLD if name in claims},
+    )

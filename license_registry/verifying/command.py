@@ -1,0 +1,63 @@
+"""The command `zhengtong-verify` of the small verifier: no database, no network, no settings."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from foundation.errors import DomainError
+from foundation.language import both
+from foundation.signing.chain import ChainBroken, load_roots
+from license_registry.verifying.bundle import open_bundle
+from license_registry.verifying.file import Ways, verify_path
+from license_registry.verifying.report import lines
+from license_registry.verifying.seen import SeenCodes
+
+UNUSABLE = 2
+"""Exit code where nothing could be verified; 0 is valid and 1 is not."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Verify one file by a trust bundle; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="zhengtong-verify",
+        description="离线验证证照、二维码与签名答复 · Verify a licence, code or answer offline",
+    )
+    parser.add_argument("file", type=Path, help="文件或图片 · File or picture")
+    parser.add_argument("--bundle", type=Path, required=True, help="信任包 · Trust bundle")
+    parser.add_argument(
+        "--root", type=Path, required=True, help="根证书 · Root certificate, from elsewhere (PEM)"
+    )
+    parser.add_argument("--seen", type=Path, help="已用二维码的记录 · File of codes that were used here")
+    parser.add_argument("--json", action="store_true", help="JSON 输出 · Report as JSON")
+    given = parser.parse_args(arguments)
+    now = datetime.now(UTC)
+    try:
+        trust = open_bundle(given.bundle.read_bytes(), load_roots(given.root.read_bytes()), now)
+        first_use = None if given.seen is None else SeenCodes(given.seen, now.timestamp()).first_use
+        verdict = verify_path(given.file, trust, now, Ways(first_use=first_use))
+    except DomainError as error:
+        return _unusable(both(error.message, **error.values))
+    except ChainBroken as error:
+        return _unusable(f"{given.root.name}: {error.code}")
+    except OSError as error:
+        return _unusable(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
+    if given.json:
+        print(json.dumps(verdict.as_json(), ensure_ascii=False, indent=2))  # noqa: T201 -- this is the command
+    else:
+        for line in lines(verdict):
+            print(line)  # noqa: T201
+    return 0 if verdict.valid else 1
+
+
+def _unusable(line: str) -> int:
+    print(f"zhengtong-verify: {line}", file=sys.stderr)  # noqa: T201
+    return UNUSABLE
+
+
+def entry() -> None:
+    """Run as a console script."""
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""Verifying a file, whatever of ours it is: told by its content, never by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from foundation.errors import DomainError
+from foundation.language import _
+from license_registry.verifying import images
+from license_registry.verifying.answer import verify_answer
+from license_registry.verifying.credential import verify_credential, verify_offline_code
+from license_registry.verifying.offline_code import PREFIX
+from license_registry.verifying.trust import Trust
+from license_registry.verifying.verdict import Verdict
+
+LONGEST_TEXT = 1 << 20
+ONLINE_PREFIX = "ZT1:"
+
+
+class FileUnreadable(DomainError):
+    code = "file-unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How to verify.
+
+    Args:
+        require_status: a licence of unknown status is not called valid; with a trust bundle one knows better.
+        first_use: see `verify_offline_code`.
+    """
+
+    require_status: bool = True
+    first_use: Callable[[bytes, int], bool] | None = None
+
+
+def verify_path(path: Path, trust: Trust, now: datetime, ways: Ways) -> Verdict:
+    """Verify a file; see `verify_bytes`."""
+    return verify_bytes(path.read_bytes(), path.name, trust, now, ways)
+
+
+def verify_bytes(data: bytes, name: str, trust: Trust, now: datetime, ways: Ways) -> Verdict:
+    """Verify a credential (SD-JWT VC), a signed code as text or picture, or a signed answer (compact JWS).
+
+    Raises:
+        FileUnreadable: it is nothing of this; `name` is the file's, for the message.
+        PictureUnreadable: a picture without one QR code.
+    """
+    text = images.read_qr(data) if images.is_picture(data) else _text(data, name)
+    if text.startswith(PREFIX):
+        return verify_offline_code(text, trust, now, ways.first_use)
+    if text.startswith(ONLINE_PREFIX):
+        raise FileUnreadable(_("this code is verified online, at the counter"))
+    if "~" in text:
+        return verify_credential(text, trust, now, require_status=ways.require_status)
+    if text.count(".") == 2:
+        return verify_answer(text, trust, now)
+    raise FileUnreadable(_("{file} holds no licence"), file=name)
+
+
+def _text(data: bytes, name: str) -> str:
+    try:
+        return data[: LONGEST_TEXT + 1].decode("ascii").strip()
+    except UnicodeDecodeError as error:
+        raise FileUnreadable(_("{file} holds no licence"), file=name) from error
