@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from foundation.identity.principals import Role
 from foundation.settings import Settings
 from tests.conftest import Service, fresh_database
 from tests.zhengtong.conftest import PERSON, Run, one_line
+from zhengtong.cli import ELSEWHERE
 from zhengtong.house import open_keys
 
 
@@ -39,6 +42,19 @@ def test_ingest_in_words_names_the_reasons(run: Run, population: Path) -> None:
     assert "隔离 · quarantined" in said
     assert "wrong-check-character" in said
     assert PERSON[:-1] not in said
+
+
+def test_a_short_command_does_not_load_what_only_others_need() -> None:
+    program = "import sys, zhengtong.cli; print(*sorted({'fastapi', 'minio', 'paramiko'} & set(sys.modules)))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout
+    assert loaded.split() == []
+
+
+@pytest.mark.parametrize("name", sorted(ELSEWHERE))
+def test_a_command_that_stands_elsewhere_is_found(run: Run, name: str) -> None:
+    assert run(name, "--help").exit_code == 0
 
 
 @pytest.mark.parametrize(
