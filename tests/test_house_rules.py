@@ -115,6 +115,7 @@ COMMAND_LINE_ONLY = {
     "file-unreadable",
     "licence-type-broken",
     "line-invalid",  # stands in the report of a job
+    "store-without-lock",  # told at start
     "story-broken",
 }
 
