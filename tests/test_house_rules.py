@@ -119,6 +119,7 @@ COMMAND_LINE_ONLY = {
     "picture-unreadable",
     "licence-type-broken",
     "line-invalid",  # stands in the report of a job
+    "store-without-lock",  # told at start
     "story-broken",
     "worker-died",
     "trust-unusable",

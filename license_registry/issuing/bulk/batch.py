@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,9 +25,6 @@ from license_registry.issuing.requests import Held, InForce, Key
 from license_registry.lifecycle.status_lists import PURPOSE
 from license_registry.ports import Registry
 from license_registry.store.objects import ObjectExists, StoreFull, StoreUnavailable
-
-WRITERS = 8
-"""Objects that are written to the store at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +84,9 @@ async def issue_batch(
     numbers = await tables.draw_many(registry.pool, len(batch.prepared))
     made = await asyncio.to_thread(_make, registry, caller, batch, numbers, now)
     try:
-        await asyncio.to_thread(_store, registry, list(made.values()))
+        objects = [(each.licence.object_key, each.lead_copy) for each in made.values()]
+        if objects:
+            await asyncio.to_thread(registry.store.put_many, objects)
         await _write(registry, job, batch, made, now)
     except (ObjectExists, asyncpg.UniqueViolationError, _OneByOne):
         await _singly(registry, caller, job, rows, now)
@@ -170,13 +168,6 @@ def _make(
         number: make(registry, caller, prepared, serial, index, now, signer)
         for (number, prepared), (serial, index) in zip(batch.prepared.items(), numbers, strict=True)
     }
-
-
-def _store(registry: Registry, made: Sequence[Made]) -> None:
-    # Writing through to the disk is waiting, mostly; and several waits at once are one for the file system.
-    with ThreadPoolExecutor(WRITERS) as pool:
-        for _ in pool.map(lambda each: registry.store.put(each.licence.object_key, each.lead_copy), made):
-            pass
 
 
 async def _write(registry: Registry, job: Job, batch: _Open, made: dict[int, Made], now: datetime) -> None:

@@ -310,7 +310,7 @@ def test_licences_of_an_old_version_stay_readable_and_their_numbers_taken(
 
 def test_the_licence_states_when_it_was_issued(settings: Settings, database_url: str) -> None:
     async def work(ports: Registry) -> None:
-        # 04:00 UTC of the next day is still that day in China; 20:00 UTC is the day after.
+        # In the evening by UTC it is the next day in China.
         late = datetime(2025, 6, 30, 20, 0, tzinfo=UTC)
         made = (await issue(ports, AUTHORITY, request(), late)).licence
         assert made.issued_on == made.first_issued_on == date(2025, 7, 1)
