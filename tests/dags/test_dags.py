@@ -20,13 +20,6 @@ from tests.dags.conftest import RUN, Airflow, Land
 pytestmark = pytest.mark.thorough
 
 SOURCES = ("population", "legal-entities", "credentials")
-DAG_FILES = ["after_registers", "sources"]
-WRITERS: dict[str, Callable[[CityPlan, Path], Any]] = {
-    "population": write_population,
-    "legal-entities": write_legal_entities,
-    "credentials": write_credentials,
-}
-RUN = str(Path(__file__).with_name("run_dag.py"))
 DAG_FILES = ["after_registers", "licences", "sources"]
 
 
