@@ -7,6 +7,7 @@ from fastapi import FastAPI
 import license_registry.annual_reports.routes
 import license_registry.audit.routes
 import license_registry.catalog.routes
+import license_registry.issuing.bulk.routes
 import license_registry.issuing.routes
 import license_registry.lifecycle.routes
 import license_registry.linked_change.routes
@@ -29,6 +30,7 @@ def create_app(ports: Registry, guard: Guard) -> FastAPI:
     for room in (
         license_registry.catalog.routes,
         license_registry.issuing.routes,
+        license_registry.issuing.bulk.routes,
         license_registry.lifecycle.routes,
         license_registry.annual_reports.routes,
         license_registry.linked_change.routes,

@@ -115,6 +115,7 @@ COMMAND_LINE_ONLY = {
     "file-unreadable",
     "following-already",
     "licence-type-broken",
+    "line-invalid",  # stands in the report of a job
     "story-broken",
     "webhook-refused",
 }
