@@ -12,8 +12,8 @@ from foundation.identity.guard import PUBLIC, audited, requires
 from foundation.identity.principals import Principal, Role
 from foundation.problems import documented
 from foundation.text import Code, FreeText
-from license_registry.issuing.form import FieldValue
-from license_registry.issuing.routes import CALLER_PROBLEMS, shown, without_citizen_id
+from license_registry.issuing.form import FieldValue, without_citizen_id
+from license_registry.issuing.routes import CALLER_PROBLEMS, shown
 from license_registry.lifecycle.change import Wanted, change_state
 from license_registry.lifecycle.history import history
 from license_registry.lifecycle.states import VERSIONING, Operation, State
