@@ -9,6 +9,7 @@ import license_registry.catalog.routes
 import license_registry.issuing.routes
 import license_registry.lifecycle.routes
 import license_registry.presenting.routes
+import license_registry.wallets.routes
 from foundation.database import UNAVAILABLE
 from foundation.identity.guard import Guard
 from foundation.problems import install
@@ -28,6 +29,7 @@ def create_app(ports: Registry, guard: Guard) -> FastAPI:
         license_registry.issuing.routes,
         license_registry.lifecycle.routes,
         license_registry.presenting.routes,
+        license_registry.wallets.routes,
         license_registry.audit.routes,
     ):
         app.include_router(room.router)
