@@ -40,6 +40,10 @@ class Settings(BaseSettings):
         default="aes-256-gcm", description="Cipher of sensitive fields at rest, from now on"
     )
 
+    credential_algorithm: Literal["ES256", "SM2SM3"] = Field(
+        default="ES256", description="What licences are signed with; settled by the first start"
+    )
+
     listen_host: str = "127.0.0.1"
     listen_port: int = Field(default=8800, ge=0, le=65535)
     public_url: str | None = Field(default=None, description="Address by which others reach this service")

@@ -13,6 +13,7 @@ import license_registry.lifecycle.routes
 import license_registry.linked_change.routes
 import license_registry.notices.routes
 import license_registry.presenting.routes
+import license_registry.wallets.routes
 from foundation.database import UNAVAILABLE
 from foundation.identity.guard import Guard
 from foundation.problems import install
@@ -36,6 +37,7 @@ def create_app(ports: Registry, guard: Guard) -> FastAPI:
         license_registry.linked_change.routes,
         license_registry.notices.routes,
         license_registry.presenting.routes,
+        license_registry.wallets.routes,
         license_registry.audit.routes,
     ):
         app.include_router(room.router)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from foundation.language import _
-from foundation.problems import ProblemKind, ProblemTable
+from foundation.problems import BEARER, ProblemKind, ProblemTable
 
 REGISTRY_PROBLEMS: ProblemTable = {
     "licence-type-unknown": ProblemKind(404, _("No such licence type")),
@@ -34,6 +34,14 @@ REGISTRY_PROBLEMS: ProblemTable = {
     "status-list-invalid": ProblemKind(422, _("The status list does not hold")),
     "code-used": ProblemKind(409, _("The code was used before")),
     "code-expired": ProblemKind(410, _("The code has expired")),
+    "wallet-code-refused": ProblemKind(400, _("The wallet's code is not good")),
+    "wallet-grant-unsupported": ProblemKind(400, _("Wallets have another grant type")),
+    "wallet-token-refused": ProblemKind(401, _("The wallet's token is not good"), BEARER),
+    "wallet-credential-unknown": ProblemKind(400, _("The wallet asks for another licence type")),
+    "wallet-credential-denied": ProblemKind(400, _("The licence cannot be put into a wallet")),
+    "wallet-proof-refused": ProblemKind(400, _("The wallet's proof does not hold")),
+    "wallet-nonce-refused": ProblemKind(400, _("The wallet's nonce is not good")),
+    "wallet-answer-refused": ProblemKind(400, _("The wallet's answer does not hold")),
     "store-full": ProblemKind(507, _("The object store is full")),
     "store-unavailable": ProblemKind(503, _("The object store cannot be reached"), {"Retry-After": "5"}),
     "object-exists": ProblemKind(500, _("Another object stands in the store")),

@@ -15,6 +15,7 @@ import exchange.app
 import foundation.identity.routes
 import license_registry.app
 import license_registry.issuing.bulk.routes
+import license_registry.wallets.routes
 import zhengtong.ingest.routes
 import zhengtong.routes
 from foundation.database import UNAVAILABLE
@@ -44,6 +45,7 @@ def create_app(settings: Settings, address: str) -> Door:
     async def opened(app: FastAPI) -> AsyncIterator[None]:
         async with open_house(settings, address) as house:
             app.state.house = house
+            app.state.registry = house.registry
             app.state.authorisation_server = house.authorisation_server
             if settings.development_issuer:
                 development_issuer.mount(app, settings, house.exchange.keys)
@@ -68,6 +70,7 @@ def create_app(settings: Settings, address: str) -> Door:
     app = FastAPI(title="证通 · Zhengtong", version="1", lifespan=opened, redirect_slashes=False)
     app.include_router(zhengtong.routes.router)
     app.include_router(foundation.identity.routes.router)
+    app.include_router(license_registry.wallets.routes.well_known)
     install(app, IDENTITY_PROBLEMS, UNAVAILABLE)
     return Door(
         Floors(app, services),

@@ -40,6 +40,7 @@ from license_registry.lifecycle.status_lists import StatusLists
 from license_registry.notices.deliver import PURPOSE as NOTICE_PURPOSE
 from license_registry.ports import Registry
 from license_registry.store.objects import open_store
+from license_registry.wallets.requests import PURPOSE as REQUEST_PURPOSE
 from zhengtong.holders import RegisteredHolders
 
 HOT_CONNECTIONS = 16
@@ -50,6 +51,7 @@ PURPOSES = {
     ANSWER_PURPOSE: Algorithm.ES256,
     CREDENTIAL_PURPOSE: Algorithm.ES256,
     NOTICE_PURPOSE: Algorithm.ES256,
+    REQUEST_PURPOSE: Algorithm.ES256,
     LEDGER_PURPOSE: Algorithm.EDDSA,
 }
 
@@ -68,7 +70,7 @@ class House:
 def open_keys(settings: Settings, now: datetime) -> KeyStore:
     """Open the key store and make sure that every purpose has an active key."""
     keys = KeyStore(settings.keys_folder / "signing", load_master_key(settings))
-    purposes = dict(PURPOSES)
+    purposes = {**PURPOSES, CREDENTIAL_PURPOSE: Algorithm(settings.credential_algorithm)}
     if settings.development_issuer:
         purposes[development_issuer.PURPOSE] = Algorithm.ES256
     for purpose, algorithm in purposes.items():

@@ -13,7 +13,7 @@ from foundation.signing.algorithms import (
     load_signer,
     new_signer,
 )
-from foundation.signing.base64url import decode_base64url, encode_base64url
+from foundation.signing.base64url import decode_all, decode_base64url, encode_base64url
 from foundation.signing.canonical import canonical_json
 from foundation.signing.certificates import CertificateAuthority, CertificateUnavailable
 from foundation.signing.jws import BadJws, Verified, sign_compact, verify_chosen, verify_compact
@@ -37,6 +37,7 @@ __all__ = [
     "Signer",
     "Verified",
     "canonical_json",
+    "decode_all",
     "decode_base64url",
     "encode_base64url",
     "generate_key",

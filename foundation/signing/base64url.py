@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+from collections.abc import Sequence
 from typing import Final
 
 _TO_URL: Final = bytes.maketrans(b"+/", b"-_")
@@ -35,3 +36,24 @@ def decode_base64url(text: str) -> bytes:
         return binascii.a2b_base64(text.encode("ascii").translate(_FROM_URL) + padding, strict_mode=True)
     except (binascii.Error, UnicodeEncodeError) as error:
         raise ValueError("not base64url") from error
+
+
+def decode_all(texts: Sequence[str]) -> list[bytes]:
+    """Read several texts as `decode_base64url` does, in fewer steps.
+
+    Raises:
+        ValueError: as there, for any of them.
+    """
+    if not texts:
+        return []
+    decoded = []
+    try:
+        spelled = " ".join(texts).encode("ascii").translate(_FROM_URL).split(b" ")
+        for text, other in zip(texts, spelled, strict=True):
+            beyond = len(text) & 3
+            if beyond and (beyond == 1 or text[-1] not in _LAST[beyond]):
+                raise ValueError("not base64url in its canonical spelling")
+            decoded.append(binascii.a2b_base64(other + _PADDING[beyond], strict_mode=True))
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise ValueError("not base64url") from error
+    return decoded

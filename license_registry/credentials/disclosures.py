@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from foundation.language import _
-from foundation.signing import decode_base64url, encode_base64url
+from foundation.signing import decode_all, encode_base64url
 from license_registry.credentials.errors import CredentialInvalid
 
 Path = tuple[str | int, ...]
@@ -195,7 +195,7 @@ def _require_found(wanted: Iterable[str | int], there: Collection[Any]) -> None:
             raise ValueError(f"nothing stands at {part!r} that could be hidden")
 
 
-def unfold(payload: dict[str, Any], disclosures: Collection[str]) -> Unfolded:
+def unfold(payload: dict[str, Any], disclosures: Sequence[str]) -> Unfolded:
     """Fill disclosures into a payload (RFC 9901 §7.1 steps 3 to 5) and take the digests out.
 
     Raises:
@@ -204,7 +204,7 @@ def unfold(payload: dict[str, Any], disclosures: Collection[str]) -> Unfolded:
             `RESERVED`; digests that are malformed or stand where none may; too deep; an unknown `_sd_alg`.
     """
     algorithm = payload.get("_sd_alg", DIGEST_ALGORITHM)
-    known = dict(zip(_digests_of(disclosures, _digest_maker(algorithm)), disclosures, strict=True))
+    known = dict(zip(_digests_of(disclosures, _digest_maker(algorithm)), _contents(disclosures), strict=True))
     if len(known) != len(disclosures):
         raise CredentialInvalid(_("a disclosure stands twice"))
     signed = {**payload}
@@ -221,7 +221,7 @@ class _Reading:
 
     __slots__ = ("known", "seen", "used")
 
-    def __init__(self, known: Mapping[str, str]) -> None:
+    def __init__(self, known: Mapping[str, list[Any]]) -> None:
         self.known = known
         self.seen: set[str] = set()
         self.used = 0
@@ -246,8 +246,7 @@ class _Reading:
             if isinstance(member, _CONTAINERS):
                 clear[name] = self.value(member, depth + 1)
         disclosed: dict[str, Any] = {}
-        for disclosure in self.of(digests):
-            content = read_disclosure(disclosure)
+        for content in self.of(digests):
             if len(content) != 3 or not isinstance(content[1], str):
                 raise CredentialInvalid(_("a disclosure is malformed"))
             _salt, name, member = content
@@ -267,8 +266,7 @@ class _Reading:
             if isinstance(element, dict) and "..." in element:
                 if len(element) != 1:
                     raise CredentialInvalid(_("the signed part holds a reserved claim"))
-                for disclosure in self.of([element["..."]]):
-                    content = read_disclosure(disclosure)
+                for content in self.of([element["..."]]):
                     if len(content) != 2:
                         raise CredentialInvalid(_("a disclosure is malformed"))
                     elements.append(self.value(content[1], depth + 1))
@@ -276,8 +274,8 @@ class _Reading:
                 elements.append(self.value(element, depth + 1))
         return elements
 
-    def of(self, digests: object) -> list[str]:
-        """Return the disclosures of digests that stand at one place, which are hereby used.
+    def of(self, digests: object) -> list[list[Any]]:
+        """Return the contents of the disclosures of digests that stand at one place, which are hereby used.
 
         Digests without one are of what stays hidden, or decoys.
         """
@@ -293,14 +291,23 @@ class _Reading:
         return shown
 
 
-def places(payload: Mapping[str, Any], disclosures: Collection[str]) -> dict[Path, str]:
-    """Return where each disclosure stands, for the holder who chooses among them; nothing is checked here.
+def places(payload: Mapping[str, Any], disclosures: Sequence[str]) -> dict[Path, str]:
+    """Return where each disclosure stands, for the holder who chooses among them; no signature is checked here.
 
     Places of array elements are those in the array as it was signed, hidden elements counted.
     """
-    algorithm = payload.get("_sd_alg", DIGEST_ALGORITHM)
-    known = {digest_of(disclosure, str(algorithm)): disclosure for disclosure in disclosures}
+    make = _digest_maker(payload.get("_sd_alg", DIGEST_ALGORITHM))
+    pairs = zip(disclosures, _contents(disclosures), strict=True)
+    known = dict(zip(_digests_of(disclosures, make), pairs, strict=True))
     found: dict[Path, str] = {}
+
+    def show(digest: object, here: Path, of_member: bool) -> None:
+        disclosure, content = known.pop(digest, (None, None)) if isinstance(digest, str) else (None, None)
+        if disclosure is None or content is None or len(content) != 2 + of_member:
+            return
+        place = (*here, str(content[1])) if of_member else here
+        found[place] = disclosure
+        walk(content[-1], place)
 
     def walk(value: Any, here: Path) -> None:
         if len(here) > DEEPEST:
@@ -310,21 +317,11 @@ def places(payload: Mapping[str, Any], disclosures: Collection[str]) -> dict[Pat
                 walk(member, (*here, name))
             digests = value.get("_sd", ())
             for digest in digests if isinstance(digests, list) else ():
-                disclosure = known.pop(digest, None) if isinstance(digest, str) else None
-                if disclosure is not None:
-                    match read_disclosure(disclosure):
-                        case [_salt, str(name), member]:
-                            found[*here, name] = disclosure
-                            walk(member, (*here, name))
+                show(digest, here, of_member=True)
         elif isinstance(value, list):
             for place, element in enumerate(value):
-                if isinstance(element, dict) and isinstance(element.get("..."), str):
-                    disclosure = known.pop(element["..."], None)
-                    if disclosure is not None:
-                        match read_disclosure(disclosure):
-                            case [_salt, member]:
-                                found[*here, place] = disclosure
-                                walk(member, (*here, place))
+                if isinstance(element, dict) and "..." in element:
+                    show(element["..."], (*here, place), of_member=False)
                 else:
                     walk(element, (*here, place))
 
@@ -332,16 +329,17 @@ def places(payload: Mapping[str, Any], disclosures: Collection[str]) -> dict[Pat
     return found
 
 
-def read_disclosure(disclosure: str) -> list[Any]:
-    """Return what a disclosure says: a salt, the name if it is of a member, the value.
+def _contents(disclosures: Sequence[str]) -> list[list[Any]]:
+    """Return what disclosures say: a salt, the name if it is of a member, the value.
 
     Raises:
-        CredentialInvalid: it is not an array in JSON in base64url, or begins with no salt.
+        CredentialInvalid: one is not an array in JSON in base64url, or begins with no salt.
     """
     try:
-        content = orjson.loads(decode_base64url(disclosure))
+        contents = [orjson.loads(decoded) for decoded in decode_all(disclosures)]
     except ValueError as error:
         raise CredentialInvalid(_("a disclosure is malformed")) from error
-    if not isinstance(content, list) or not content or not isinstance(content[0], str):
-        raise CredentialInvalid(_("a disclosure is malformed"))
-    return content
+    for content in contents:
+        if not isinstance(content, list) or not content or not isinstance(content[0], str):
+            raise CredentialInvalid(_("a disclosure is malformed"))
+    return contents

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
@@ -227,10 +228,12 @@ def shown_life(life: Life) -> dict[str, Any]:
     summary="Status list token (IETF Token Status List)",
 )
 async def status_list(number: int, request: Request) -> Response:
-    """Give the signed status list, for offline verifiers to keep."""
+    """Give the signed status list, for offline verifiers to keep; 304 to who has this very one."""
     registry: Registry = request.app.state.registry
-    return Response(
-        await registry.status_lists.token(number),
-        media_type="application/statuslist+jwt",
-        headers={"Cache-Control": f"public, max-age={TTL_SECONDS}"},
-    )
+    token = await registry.status_lists.token(number)
+    tag = f'"{hashlib.sha256(token.encode("ascii")).hexdigest()[:32]}"'
+    headers = {"Cache-Control": f"public, max-age={TTL_SECONDS}", "ETag": tag}
+    known = {one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")}
+    if not known.isdisjoint({tag, "*"}):
+        return Response(status_code=304, headers=headers)
+    return Response(token, media_type="application/statuslist+jwt", headers=headers)

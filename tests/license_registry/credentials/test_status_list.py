@@ -17,6 +17,8 @@ from foundation.signing import (
     new_signer,
     sign_compact,
 )
+from license_registry.credentials.sd_jwt import issue
+from license_registry.credentials.sd_jwt_vc import status_reference, verify_vc
 from license_registry.credentials.status_list import (
     LIST_ENTRIES,
     TYPE,
@@ -129,3 +131,24 @@ def test_a_list_that_would_fill_the_memory_is_cut_off() -> None:
     assert read_status(made, KEYS, URI, (1 << 22) * 4 - 1, NOW) is Status.VALID
     with pytest.raises(StatusListInvalid, match="too short"):
         read_status(made, KEYS, URI, (1 << 22) * 4, NOW)
+
+
+def test_a_list_of_this_morning_catches_yesterday_s_revocation() -> None:
+    hour = 3600
+    issued_at = NOW  # noon of the day before
+    credential = issue(
+        SIGNER, {"vct": "x", "iat": issued_at, "status": {"status_list": {"uri": URI, "idx": 7}}}, {}
+    )
+    yesterday = sign_list(SIGNER, URI, [], now=issued_at, ttl=300, lives=24 * hour)
+    this_morning = sign_list(
+        SIGNER, URI, [(7, Status.INVALID)], now=issued_at + 20 * hour, ttl=300, lives=24 * hour
+    )
+    noon = issued_at + 24 * hour
+    # No network from here on: the credential, the keys, and a list that was fetched before.
+    found = verify_vc(credential, KEYS, now=noon)
+    uri, index = status_reference(found) or ("", -1)
+    assert read_status(this_morning, KEYS, uri, index, noon) is Status.INVALID
+    # One that is a day old is none any more: it would still say that all is well.
+    assert read_status(yesterday, KEYS, uri, index, noon - 1) is Status.VALID
+    with pytest.raises(StatusListInvalid, match="expired"):
+        read_status(yesterday, KEYS, uri, index, noon)

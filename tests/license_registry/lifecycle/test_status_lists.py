@@ -65,6 +65,22 @@ def test_a_list_is_signed_and_says_how_long_it_holds(service: Service, authority
     assert set(claims) == {"sub", "iat", "exp", "ttl", "status_list"}
 
 
+def test_a_list_that_did_not_change_is_not_sent_again(service: Service, authority: System) -> None:
+    made = issued(service, authority)["identifier"]
+    uri, index = reference(service, made)
+    first = service.http.get(uri)
+    time.sleep(KEPT_SECONDS)
+    tag = first.headers["etag"]
+    for known in (tag, f"W/{tag}", f'"x", {tag}', "*"):
+        again = service.http.get(uri, headers={"If-None-Match": known})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+        assert again.headers["cache-control"] == "public, max-age=300"
+    assert operate(service, authority, made, "05", "04").status_code == 200
+    assert soon(service, uri, index, Status.INVALID)
+    changed = service.http.get(uri, headers={"If-None-Match": tag})
+    assert (changed.status_code, changed.headers["etag"] != tag) == (200, True)
+
+
 def test_licences_stand_one_after_another(service: Service, authority: System) -> None:
     places = [reference(service, issued(service, authority)["identifier"]) for _ in range(3)]
     assert {uri for uri, _index in places} == {f"{service.settings.base_url}/registry/v1/status-lists/0"}

@@ -1,0 +1,127 @@
+"""What a wallet shows (OpenID4VP 1.0 §8, `direct_post`): verified for this question, recorded, kept for who asked."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from foundation.civil import civil_date
+from foundation.identity.principals import Principal, Role
+from foundation.language import _, both
+from foundation.signing import canonical_json
+from license_registry import tables as licences
+from license_registry.audit.event import happened
+from license_registry.catalog.types import require_type
+from license_registry.credentials.errors import CredentialInvalid
+from license_registry.credentials.key_binding import ExpectedBinding
+from license_registry.credentials.sd_jwt import Credential
+from license_registry.credentials.sd_jwt_vc import verify_vc
+from license_registry.lifecycle.states import STATE_NAMES
+from license_registry.lifecycle.status_lists import PURPOSE
+from license_registry.ports import Registry
+from license_registry.presenting.check import Checked, check
+from license_registry.wallets import tables
+from license_registry.wallets.errors import AnswerRefused
+from license_registry.wallets.requests import QUERY_ID, client_id, open_request
+from license_registry.wallets.tables import AskedOfWallet
+
+
+async def take_answer(registry: Registry, request_id: str, state: str, vp_token: str, now: datetime) -> None:
+    """Take a wallet's answer to a request.
+
+    1. Find the request; it is answered once, in time.
+    2. Verify the presentation: issuer, disclosures, type, and that the holder's key signed for this verifier and
+       this nonce. What does not hold leaves the request open, for whoever sent it may not be the holder.
+    3. Check the licence as it is now.
+    4. Store the outcome, sealed, and record who verified it for which case, in one transaction: dying before its
+       end, the wallet can answer again.
+
+    Dates are part of the outcome, not of what is refused here: the department is to learn that a licence is over.
+
+    Raises:
+        NotFound: no such request, answered, or expired. AnswerRefused: not what was asked, or it does not hold.
+    """
+    asked = await open_request(registry, request_id, now)
+    if state != asked.id:
+        raise AnswerRefused(_("the answer is for another request"))
+    credential = _verified(registry, asked, _presentation(vp_token), now)
+    licence = await licences.find(registry.pool, str(credential.claims.get("licence_identifier")))
+    if licence is None:
+        raise AnswerRefused(_("the credential names no licence of this registry"))
+    issuer_right = credential.claims.get("issuer_code") == licence.issuer
+    checked = check(credential, licence.state, issuer_right, civil_date(now))
+    sealed = registry.vault.seal(
+        canonical_json(_outcome(registry, asked, licence.identifier, checked)), asked.id.encode()
+    )
+    verifier = Principal(asked.client_id, asked.department, frozenset({Role.COUNTER}))
+    async with registry.pool.acquire() as connection, connection.transaction():
+        if not await tables.answer_request(connection, asked.id, sealed, now):
+            raise AnswerRefused(_("the request was answered before"))
+        await licences.add_event(
+            connection,
+            happened(
+                "wallet-presentation-verified",
+                licence.identifier,
+                verifier,
+                now,
+                result=int(checked.result),
+                fields=sorted(credential.disclosed),
+                purpose=asked.purpose,
+                matter=asked.matter,
+                case=asked.case,
+                presenter=None if licence.presenter is None else licence.presenter.hex(),
+            ),
+        )
+
+
+def _presentation(vp_token: str) -> str:
+    try:
+        said = orjson.loads(vp_token)
+    except orjson.JSONDecodeError as error:
+        raise AnswerRefused(_("vp_token is not JSON")) from error
+    match said:
+        case dict() if list(said) == [QUERY_ID]:
+            pass
+        case _:
+            raise AnswerRefused(_("vp_token holds another thing than one presentation of what was asked"))
+    match said[QUERY_ID]:
+        case [str(presentation)]:
+            return presentation
+        case _:
+            raise AnswerRefused(_("vp_token holds another thing than one presentation of what was asked"))
+
+
+def _verified(registry: Registry, asked: AskedOfWallet, presentation: str, now: datetime) -> Credential:
+    binding = ExpectedBinding(client_id(registry), asked.nonce, int(now.timestamp()))
+    wanted = require_type(registry.types, asked.licence_type)
+    try:
+        credential = verify_vc(
+            presentation,
+            registry.keys.verification_keys(PURPOSE),
+            now=None,
+            vct=wanted.vct,
+            binding=binding,
+        )
+    except CredentialInvalid as error:
+        raise AnswerRefused(_("the presentation does not hold: {reason}"), reason=str(error)) from error
+    shown = {**credential.claims, **credential.disclosed}
+    for name in asked.fields:
+        if name not in shown:
+            raise AnswerRefused(_("the presentation lacks {field}"), field=name)
+    return credential
+
+
+def _outcome(registry: Registry, asked: AskedOfWallet, identifier: str, checked: Checked) -> dict[str, Any]:
+    wanted = require_type(registry.types, asked.licence_type)
+    # A wallet may show more than was asked: what nobody asked for is not kept.
+    unasked = set(wanted.schema["properties"]).difference(asked.fields, wanted.always_disclosed)
+    return {
+        "result": int(checked.result),
+        "checks": {**checked.checks, "holder_binding": True},
+        "state": checked.state.value,
+        "state_name": both(STATE_NAMES[checked.state]),
+        "identifier": identifier,
+        "fields": {name: value for name, value in checked.fields.items() if name not in {*unasked, "cnf"}},
+    }

@@ -1,0 +1,275 @@
+"""HTTP for wallets: OpenID4VCI 1.0 and OpenID4VP 1.0, with what holders and counters do about them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from foundation.identity.guard import PUBLIC, audited, requires
+from foundation.identity.principals import Principal, Role
+from foundation.language import _
+from foundation.problems import documented
+from foundation.text import Code, FreeText
+from license_registry.issuing.routes import CALLER_PROBLEMS, without_citizen_id
+from license_registry.lifecycle.status_lists import PURPOSE
+from license_registry.ports import Registry
+from license_registry.problems import REGISTRY_PROBLEMS
+from license_registry.wallets.answers import take_answer
+from license_registry.wallets.errors import WalletGrantUnsupported, WalletTokenRefused
+from license_registry.wallets.issuance import issue_to_wallet, new_nonce
+from license_registry.wallets.metadata import PRE_AUTHORISED, authorisation_metadata, issuer_metadata
+from license_registry.wallets.offers import TOKEN_SECONDS, offer, redeem
+from license_registry.wallets.qr import qr_svg
+from license_registry.wallets.requests import answer_of, ask, open_request, request_object
+
+router = APIRouter(prefix="/v1", tags=["wallets"])
+well_known = APIRouter(prefix="/.well-known", tags=["wallets"])
+"""Stands at the root of the host, where wallets look (OpenID4VCI 1.0 §12.2.2, RFC 8414 §3.1)."""
+
+_FRESH = {"Cache-Control": "no-store"}
+
+
+class OfferRequest(BaseModel):
+    """How to offer a licence to one's own wallet."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    transaction_code: bool = Field(default=True, description="Also give a code that is typed into the wallet")
+
+
+class Proofs(BaseModel):
+    """Proofs that the wallet holds its key: one."""
+
+    jwt: Annotated[
+        list[Annotated[str, StringConstraints(max_length=10_000)]], Field(min_length=1, max_length=1)
+    ]
+
+
+class CredentialRequest(BaseModel):
+    """Credential request of OpenID4VCI 1.0 §8.2; members that are not known here are ignored, as §8.2 says."""
+
+    credential_configuration_id: Annotated[str, StringConstraints(max_length=100)]
+    proofs: Proofs
+
+
+class WalletRequest(BaseModel):
+    """Which licence a wallet is to show, which of its fields, for what purpose (用证事由), matter and case."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    licence_type: Code
+    fields: Annotated[list[Code], Field(max_length=100)] = []
+    purpose: FreeText
+    matter: Annotated[Code, AfterValidator(without_citizen_id)]
+    case: FreeText
+
+
+@router.post(
+    "/me/licences/{identifier}/offers",
+    status_code=201,
+    openapi_extra=audited("offered-to-wallet"),
+    responses=documented(
+        REGISTRY_PROBLEMS, [*CALLER_PROBLEMS, "invalid-request", "not-found", "wallet-credential-denied"]
+    ),
+    summary="Put a licence into a wallet: credential offer as link and QR code 存入卡包",
+)
+async def offers(
+    identifier: str,
+    body: OfferRequest,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.PERSON))],
+) -> dict[str, Any]:
+    """Offer one's own licence to a wallet; the offer lives ten minutes and works once."""
+    registry: Registry = request.app.state.registry
+    made = await offer(registry, caller, identifier, body.transaction_code, datetime.now(UTC))
+    return {
+        "credential_offer_uri": made.uri,
+        "qr_svg": qr_svg(made.uri),
+        "transaction_code": made.pin,
+        "expires_at": made.expires_at.isoformat(),
+    }
+
+
+@router.post(
+    "/wallets/token",
+    dependencies=PUBLIC,
+    openapi_extra=audited("none"),
+    responses=documented(
+        REGISTRY_PROBLEMS, ["invalid-request", "wallet-code-refused", "wallet-grant-unsupported"]
+    ),
+    summary="Token endpoint for wallets (OpenID4VCI 1.0 §6)",
+)
+async def token(
+    request: Request,
+    grant_type: Annotated[str, Form()] = "",
+    code: Annotated[str, Form(alias="pre-authorized_code", max_length=200)] = "",
+    pin: Annotated[str | None, Form(alias="tx_code", max_length=20)] = None,
+) -> Response:
+    """Give an access token for a pre-authorised code."""
+    registry: Registry = request.app.state.registry
+    if grant_type != PRE_AUTHORISED:
+        raise WalletGrantUnsupported(_("wallets come with a pre-authorised code"))
+    granted = await redeem(registry, code, pin, datetime.now(UTC))
+    body = {"access_token": granted, "token_type": "Bearer", "expires_in": TOKEN_SECONDS}
+    return JSONResponse(body, headers=_FRESH)
+
+
+@router.post(
+    "/wallets/nonce",
+    dependencies=PUBLIC,
+    openapi_extra=audited("none"),
+    summary="Nonce endpoint (OpenID4VCI 1.0 §7)",
+)
+async def nonce(request: Request) -> Response:
+    """Give a nonce for a proof of possession."""
+    registry: Registry = request.app.state.registry
+    return JSONResponse({"c_nonce": new_nonce(registry, datetime.now(UTC))}, headers=_FRESH)
+
+
+@router.post(
+    "/wallets/credential",
+    dependencies=PUBLIC,
+    openapi_extra=audited("issued-to-wallet"),
+    responses=documented(
+        REGISTRY_PROBLEMS,
+        [
+            "malformed-body",
+            "invalid-request",
+            "wallet-token-refused",
+            "wallet-credential-unknown",
+            "wallet-credential-denied",
+            "wallet-proof-refused",
+            "wallet-nonce-refused",
+            "object-missing",
+            "object-altered",
+        ],
+    ),
+    summary="Credential endpoint (OpenID4VCI 1.0 §8)",
+)
+async def credential(body: CredentialRequest, request: Request) -> Response:
+    """Give the licence that the wallet's token is for, bound to the wallet's key."""
+    registry: Registry = request.app.state.registry
+    scheme, _space, said = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not said:
+        raise WalletTokenRefused(_("send it as `Authorization: Bearer ...`"))
+    issued = await issue_to_wallet(
+        registry, said, body.credential_configuration_id, body.proofs.jwt[0], datetime.now(UTC)
+    )
+    return JSONResponse({"credentials": [{"credential": issued}]}, headers=_FRESH)
+
+
+@router.post(
+    "/wallets/requests",
+    status_code=201,
+    openapi_extra=audited("none"),
+    responses=documented(
+        REGISTRY_PROBLEMS,
+        [*CALLER_PROBLEMS, "invalid-request", "licence-type-unknown", "licence-fields-invalid"],
+    ),
+    summary="Ask a wallet to show a licence: link and QR code 请求亮证",
+)
+async def requests(
+    body: WalletRequest,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.COUNTER))],
+) -> dict[str, Any]:
+    """Make a request for one wallet; nothing is disclosed by it yet."""
+    registry: Registry = request.app.state.registry
+    made = await ask(
+        registry,
+        caller,
+        body.licence_type,
+        body.fields,
+        body.purpose,
+        body.matter,
+        body.case,
+        datetime.now(UTC),
+    )
+    return {
+        "id": made.id,
+        "request_uri": made.uri,
+        "qr_svg": qr_svg(made.uri),
+        "expires_at": made.expires_at.isoformat(),
+    }
+
+
+@router.get(
+    "/wallets/requests/{request_id}",
+    openapi_extra=audited("none"),
+    responses=documented(REGISTRY_PROBLEMS, [*CALLER_PROBLEMS, "not-found"]),
+    summary="What the wallet answered",
+)
+async def outcome(
+    request_id: str,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.COUNTER))],
+) -> Response:
+    """Give the outcome to the department that asked; its event was recorded when the wallet answered."""
+    registry: Registry = request.app.state.registry
+    found = await answer_of(registry, caller, request_id, datetime.now(UTC))
+    return JSONResponse(found, headers=_FRESH)
+
+
+@router.get(
+    "/wallets/requests/{request_id}/object",
+    dependencies=PUBLIC,
+    openapi_extra=audited("none"),
+    responses=documented(REGISTRY_PROBLEMS, ["not-found"]),
+    summary="Signed request object (OpenID4VP 1.0 §5)",
+)
+async def request_object_of(request_id: str, request: Request) -> Response:
+    """Give a wallet the request that a counter showed it."""
+    registry: Registry = request.app.state.registry
+    now = datetime.now(UTC)
+    signed = request_object(registry, await open_request(registry, request_id, now), now)
+    return Response(signed, media_type="application/oauth-authz-req+jwt", headers=_FRESH)
+
+
+@router.post(
+    "/wallets/requests/{request_id}/answer",
+    dependencies=PUBLIC,
+    openapi_extra=audited("wallet-presentation-verified"),
+    responses=documented(REGISTRY_PROBLEMS, ["invalid-request", "not-found", "wallet-answer-refused"]),
+    summary="Where a wallet sends its answer (OpenID4VP 1.0 §8.2, direct_post)",
+)
+async def answer(
+    request_id: str,
+    request: Request,
+    vp_token: Annotated[str, Form(max_length=300_000)] = "",
+    state: Annotated[str, Form(max_length=200)] = "",
+) -> Response:
+    """Verify what a wallet shows and keep the outcome for the department that asked."""
+    registry: Registry = request.app.state.registry
+    await take_answer(registry, request_id, state, vp_token, datetime.now(UTC))
+    return JSONResponse({}, headers=_FRESH)
+
+
+Name = Literal["registry"]
+"""The path of the issuer's address, which stands behind the well-known part."""
+
+
+@well_known.get("/openid-credential-issuer/{name}", dependencies=PUBLIC, openapi_extra=audited("none"))
+async def credential_issuer(name: Name, request: Request) -> dict[str, Any]:
+    """Describe the credential issuer (OpenID4VCI 1.0 §12.2)."""
+    registry: Registry = request.app.state.registry
+    return issuer_metadata(registry.issuer, registry.types.values(), registry.keys.signer(PURPOSE).algorithm)
+
+
+@well_known.get("/oauth-authorization-server/{name}", dependencies=PUBLIC, openapi_extra=audited("none"))
+async def authorisation_server(name: Name, request: Request) -> dict[str, Any]:
+    """Describe the authorisation server of wallets (RFC 8414)."""
+    registry: Registry = request.app.state.registry
+    return authorisation_metadata(registry.issuer)
+
+
+@well_known.get("/jwt-vc-issuer/{name}", dependencies=PUBLIC, openapi_extra=audited("none"))
+async def jwt_vc_issuer(name: Name, request: Request) -> dict[str, Any]:
+    """Give the keys of the issuer of credentials (SD-JWT VC §4)."""
+    registry: Registry = request.app.state.registry
+    wanted = registry.keys.verification_keys(PURPOSE)
+    keys = [key for key in registry.keys.jwks()["keys"] if key["kid"] in wanted]
+    return {"issuer": registry.issuer, "jwks": {"keys": keys}}
