@@ -72,6 +72,11 @@ class Settings(BaseSettings):
         le=7 * 24 * 3600,
         description="How long a signed code works without a network",
     )
+    wrong_numbers_per_hour: int = Field(
+        default=10,
+        ge=1,
+        description="Wrong licence numbers that a caller may name, and that one number may meet",
+    )
     ledger_origin: str = "zhengtong.example/ledger"
     sequence_interval_seconds: float = Field(default=0.5, gt=0, le=60)
 

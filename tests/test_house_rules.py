@@ -112,9 +112,7 @@ def errors() -> set[type[DomainError]]:
 COMMAND_LINE_ONLY = {
     "airflow-broken",
     "correction-refused",
-    "file-unreadable",
     "offline-code-invalid",
-    "picture-unreadable",
     "licence-type-broken",
     "story-broken",
     "trust-unusable",

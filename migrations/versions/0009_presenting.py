@@ -1,4 +1,4 @@
-"""Presenting: codes for several licences, signed codes, delegations."""
+"""Presenting: codes for several licences, signed codes, delegations, grants to see, marked copies."""
 
 from __future__ import annotations
 
@@ -45,7 +45,34 @@ CREATE INDEX delegation_holder ON license_registry.delegation (holder);
 CREATE INDEX delegation_agent ON license_registry.delegation (agent);
 """
 
+DISCLOSING = """
+CREATE TABLE license_registry.disclosure_grant (
+    id uuid PRIMARY KEY,
+    client_id text NOT NULL,
+    licence_type text NOT NULL,
+    fields text[] NOT NULL,
+    matters text[] NOT NULL,
+    purpose text NOT NULL,
+    legal_basis text NOT NULL,
+    valid_from timestamptz NOT NULL,
+    valid_until timestamptz NOT NULL,
+    granted_by text NOT NULL,
+    granted_at timestamptz NOT NULL,
+    ended_at timestamptz
+);
+CREATE INDEX disclosure_grant_client ON license_registry.disclosure_grant (client_id);
+CREATE TABLE license_registry.number_guess (
+    about bytea NOT NULL,
+    hour timestamptz NOT NULL,
+    guesses integer NOT NULL,
+    PRIMARY KEY (about, hour)
+);
+CREATE INDEX number_guess_hour ON license_registry.number_guess (hour);
+CREATE INDEX licence_number ON license_registry.licence (number, type_code);
+"""
+
 
 def upgrade() -> None:
     op.execute(CODES)
     op.execute(DELEGATIONS)
+    op.execute(DISCLOSING)
