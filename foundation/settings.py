@@ -75,6 +75,17 @@ class Settings(BaseSettings):
 
     access_token_seconds: int = Field(default=600, ge=30, le=3600)
     presentation_seconds: int = Field(default=60, ge=5, le=600)
+    offline_code_seconds: int = Field(
+        default=24 * 3600,
+        ge=60,
+        le=7 * 24 * 3600,
+        description="How long a signed code works without a network",
+    )
+    wrong_numbers_per_hour: int = Field(
+        default=10,
+        ge=1,
+        description="Wrong licence numbers that a caller may name, and that one number may meet",
+    )
     ledger_origin: str = "zhengtong.example/ledger"
     sequence_interval_seconds: float = Field(default=0.5, gt=0, le=60)
 

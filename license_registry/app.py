@@ -7,6 +7,7 @@ from fastapi import FastAPI
 import license_registry.annual_reports.routes
 import license_registry.audit.routes
 import license_registry.catalog.routes
+import license_registry.disclosing.routes
 import license_registry.issuing.bulk.routes
 import license_registry.issuing.routes
 import license_registry.lifecycle.routes
@@ -38,6 +39,7 @@ def create_app(ports: Registry, guard: Guard) -> FastAPI:
         license_registry.notices.routes,
         license_registry.presenting.routes,
         license_registry.wallets.routes,
+        license_registry.disclosing.routes,
         license_registry.audit.routes,
     ):
         app.include_router(room.router)

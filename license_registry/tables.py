@@ -90,6 +90,9 @@ presentation = Table(
     Column("sealed", BYTEA, nullable=False),
     Column("expires_at", TIMESTAMP(timezone=True), nullable=False),
     Column("used_at", TIMESTAMP(timezone=True)),
+    Column("further", Integer, nullable=False, server_default="0"),
+    Column("agent", BYTEA),
+    Column("delegation", UUID),
 )
 
 event = Table(
@@ -167,7 +170,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Presentation:
-    """A presentation by code: what is shown stands sealed until the code is used."""
+    """A presentation by code: what is shown stands sealed until the code is used.
+
+    Args:
+        presenter: the holder of the licence; `agent`: who acts for them, by a delegation.
+        further: how many licences more the code shows; they stand in `presentation_part`.
+    """
 
     code_digest: bytes
     identifier: str
@@ -177,6 +185,9 @@ class Presentation:
     sealed: bytes
     expires_at: datetime
     used_at: datetime | None
+    further: int = 0
+    agent: bytes | None = None
+    delegation: uuid.UUID | None = None
 
 
 async def draw_many(connection: Any, count: int) -> list[tuple[int, int]]:
@@ -365,43 +376,6 @@ async def highest_status_index(connection: Any) -> int | None:
     """Return the highest index given out, None before the first licence."""
     found: int | None = await connection.fetchval("SELECT max(status_index) FROM license_registry.licence")
     return found
-
-
-async def add_presentation(connection: Any, new: Presentation, happened: Event) -> None:
-    """Store a presentation and its event together."""
-    async with connection.transaction():
-        await connection.execute(
-            "INSERT INTO license_registry.presentation"
-            " (code_digest, identifier, presenter, purpose, matter, sealed, expires_at)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7)",
-            new.code_digest,
-            new.identifier,
-            new.presenter,
-            new.purpose,
-            new.matter,
-            new.sealed,
-            new.expires_at,
-        )
-        await add_event(connection, happened)
-
-
-async def take_presentation(connection: Any, code_digest: bytes, now: datetime) -> Presentation | None:
-    """Use a presentation: only the first caller, before it expires, gets it."""
-    row = await connection.fetchrow(
-        "UPDATE license_registry.presentation SET used_at = $2"
-        " WHERE code_digest = $1 AND used_at IS NULL AND expires_at > $2 RETURNING *",
-        code_digest,
-        now,
-    )
-    return None if row is None else Presentation(**row)
-
-
-async def find_presentation(connection: Any, code_digest: bytes) -> Presentation | None:
-    """Return a presentation without using it."""
-    row = await connection.fetchrow(
-        "SELECT * FROM license_registry.presentation WHERE code_digest = $1", code_digest
-    )
-    return None if row is None else Presentation(**row)
 
 
 async def export_events(pool: Any) -> AsyncIterator[bytes]:

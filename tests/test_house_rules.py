@@ -112,11 +112,9 @@ def errors() -> set[type[DomainError]]:
 COMMAND_LINE_ONLY = {
     "airflow-broken",
     "correction-refused",
-    "file-unreadable",
     "no-windows",
     "following-already",
     "offline-code-invalid",
-    "picture-unreadable",
     "licence-type-broken",
     "line-invalid",  # stands in the report of a job
     "store-without-lock",  # told at start

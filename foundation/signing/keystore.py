@@ -99,6 +99,11 @@ class KeyStore:
         """Folder of the key files."""
         return self._directory
 
+    @property
+    def edition(self) -> object:
+        """What compares equal as long as nothing in memory has changed."""
+        return self._contents.traces
+
     def create(self, purpose: str, algorithm: Algorithm, state: KeyState, now: datetime) -> KeyRecord:
         """Make a key and keep it.
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from foundation.signing import (
     CA_PURPOSE,
@@ -14,13 +16,17 @@ from foundation.signing import (
     KeyStore,
     PublicKey,
 )
+from foundation.signing.chain import load_roots
 from license_registry import tables
 from license_registry.catalog.licence_type import LicenceTypes
 from license_registry.credentials.status_list import LIST_ENTRIES
 from license_registry.lifecycle.status_lists import StatusLists
-from license_registry.verifying.trust import ANSWER, CREDENTIAL, TrustedKey, TrustedType
+from license_registry.ports import Registry
+from license_registry.verifying.trust import ANSWER, CREDENTIAL, Trust, TrustedKey, TrustedType, judge_key
 
 PURPOSES = (CREDENTIAL, ANSWER)
+
+_kept: WeakKeyDictionary[KeyStore, tuple[object, Trust]] = WeakKeyDictionary()
 
 
 def own_keys(keys: KeyStore, certificates: CertificateAuthority | None = None) -> dict[str, TrustedKey]:
@@ -34,6 +40,24 @@ def own_keys(keys: KeyStore, certificates: CertificateAuthority | None = None) -
         chain = None if certificates is None else _chain(certificates, record.kid)
         found[record.kid] = TrustedKey(public, record.purpose, chain, moment)
     return found
+
+
+def current_trust(registry: Registry, now: datetime) -> Trust:
+    """Return what the registry itself trusts today, its certificates judged; made anew when its keys change."""
+    edition = (registry.keys.edition, now.date(), id(registry.types))
+    kept = _kept.get(registry.keys)
+    if kept is None or kept[0] != edition:
+        certificates = CertificateAuthority(registry.keys)
+        roots = load_roots(root_pem(registry.keys, certificates, now).encode("ascii"))
+        bare = Trust(own_keys(registry.keys, certificates), roots=roots)
+        keys = {
+            kid: replace(key, certified=judge_key(bare, kid, str(key.purpose), now).certified)
+            for kid, key in bare.keys.items()
+        }
+        types = {each.vct: each for each in own_types(registry.types)}
+        kept = (edition, Trust(keys, types, roots=roots))
+        _kept[registry.keys] = kept
+    return kept[1]
 
 
 def own_types(types: LicenceTypes) -> list[TrustedType]:

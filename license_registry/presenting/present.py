@@ -1,4 +1,4 @@
-"""An applicant shows a licence: chooses fields, gets a code that lives a minute and works once."""
+"""An applicant, or an agent, shows licences: chooses fields, gets a code."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 import base64
 import hashlib
 import secrets
-from collections.abc import Collection
+import uuid
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,16 +15,42 @@ from foundation.errors import NotFound
 from foundation.identity.principals import Principal
 from foundation.language import _
 from foundation.sensitive import SealBroken
-from license_registry import tables
+from license_registry import tables as licences
 from license_registry.audit.event import happened
+from license_registry.catalog.types import require_type
 from license_registry.credentials import sd_jwt
+from license_registry.lifecycle.states import State
+from license_registry.lifecycle.status_lists import PURPOSE
 from license_registry.linked_change.standing import require_standing
 from license_registry.ports import Registry
+from license_registry.presenting import tables
+from license_registry.presenting.delegation import licences_by
+from license_registry.presenting.errors import CodeTooLarge, LicenceLacking
 from license_registry.store.objects import ObjectAltered
-from license_registry.tables import Licence, Presentation
+from license_registry.tables import Event, Licence, Presentation
+from license_registry.verifying.offline_code import OfflineCodeInvalid, make_code
 
 CODE_BYTES = 20
 QR_PREFIX = "ZT1:"
+OFFLINE_ID_BYTES = 8
+MOST_LICENCES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A licence to show, and which of its fields."""
+
+    identifier: str
+    disclose: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What a presentation is for: purpose (用证事由) and matter; by which delegation, where an agent acts."""
+
+    purpose: str
+    matter: str
+    delegation: uuid.UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +69,7 @@ def code_digest(code: str) -> bytes:
 
 async def own_licence(registry: Registry, caller: Principal, identifier: str) -> Licence:
     """Return a licence that the caller may present, or raise NotFound as for one that does not exist."""
-    found = await tables.find(registry.pool, identifier)
+    found = await licences.find(registry.pool, identifier)
     if found is None or found.presenter is None or found.presenter != caller.subject:
         raise NotFound(_("no such licence of yours"))
     return found
@@ -65,41 +92,141 @@ async def lead_copy(registry: Registry, licence: Licence) -> str:
 
 
 async def present(
-    registry: Registry,
-    caller: Principal,
-    identifier: str,
-    disclose: Collection[str],
-    purpose: str,
-    matter: str,
-    now: datetime,
+    registry: Registry, caller: Principal, wanted: Sequence[Wanted], occasion: Occasion, now: datetime
 ) -> Presented:
-    """Make a presentation of one's own licence with only the chosen fields, for one purpose and matter.
+    """Make a code that shows only the chosen fields of one or several licences, once.
 
-    Whatever state the licence is in: whoever verifies it sees that.
+    Whatever state a licence is in: whoever verifies it sees that.
 
     Raises:
-        NotFound: it is not the caller's. HolderEnded: its holder is dead, struck off or merged into another.
+        NotFound: not the caller's to present. DelegationInvalid: the delegation does not allow it.
+        HolderEnded: a holder is dead, struck off or merged into another.
+        CredentialInvalid: a field that cannot be disclosed. ObjectMissing, ObjectAltered: as they say.
     """
-    licence = await own_licence(registry, caller, identifier)
-    await require_standing(registry, licence)
-    shown = sd_jwt.select(await lead_copy(registry, licence), disclose)
+    chosen = await _chosen(registry, caller, wanted, occasion, now)
     code = base64.b32encode(secrets.token_bytes(CODE_BYTES)).decode()
     digest = code_digest(code)
     expires_at = now + timedelta(seconds=registry.settings.presentation_seconds)
-    assert caller.subject is not None
+    sealed = [registry.vault.seal(text.encode("ascii"), digest) for _licence, text in chosen]
+    first, *further = [licence for licence, _text in chosen]
+    assert first.presenter is not None
     presentation = Presentation(
         code_digest=digest,
-        identifier=identifier,
-        presenter=caller.subject,
-        purpose=purpose,
-        matter=matter,
-        sealed=registry.vault.seal(shown.encode("ascii"), digest),
+        identifier=first.identifier,
+        presenter=first.presenter,
+        purpose=occasion.purpose,
+        matter=occasion.matter,
+        sealed=sealed[0],
         expires_at=expires_at,
         used_at=None,
+        further=len(further),
+        agent=None if occasion.delegation is None else caller.subject,
+        delegation=occasion.delegation,
     )
-    event = happened(
-        "presented", identifier, caller, now, fields=sorted(disclose), purpose=purpose, matter=matter
-    )
+    events = _events("presented", caller, wanted, chosen, occasion, now)
+    parts = [(licence.identifier, text) for licence, text in zip(further, sealed[1:], strict=True)]
     async with registry.pool.acquire() as connection:
-        await tables.add_presentation(connection, presentation, event)
+        await tables.add_presentation(connection, presentation, parts, events)
     return Presented(code, QR_PREFIX + code, expires_at)
+
+
+async def present_offline(
+    registry: Registry, caller: Principal, wanted: Wanted, occasion: Occasion, now: datetime
+) -> Presented:
+    """Make a signed code that shows the chosen fields where there is no network, until it expires.
+
+    Raises:
+        as `present`; CodeTooLarge: more than a QR code holds.
+    """
+    chosen = await _chosen(registry, caller, [wanted], occasion, now)
+    ((_licence, text),) = chosen
+    lives = registry.settings.offline_code_seconds
+    presented = {"purpose": occasion.purpose, "matter": occasion.matter}
+    if occasion.delegation is not None:
+        presented["delegation"] = str(occasion.delegation)
+    try:
+        code = make_code(
+            registry.keys.signer(PURPOSE),
+            secrets.token_bytes(OFFLINE_ID_BYTES),
+            sd_jwt.verify(text, registry.keys.verification_keys(PURPOSE)),
+            presented,
+            now=int(now.timestamp()),
+            lives=lives,
+        )
+    except OfflineCodeInvalid as error:
+        raise CodeTooLarge(error.message, pointer="/disclose") from error
+    events = _events("presented-offline", caller, [wanted], chosen, occasion, now)
+    async with registry.pool.acquire() as connection, connection.transaction():
+        for event in events:
+            await licences.add_event(connection, event)
+    return Presented(code, code, now + timedelta(seconds=lives))
+
+
+async def for_matter(
+    registry: Registry, caller: Principal, asked: Sequence[tuple[str, tuple[str, ...]]]
+) -> list[Wanted]:
+    """Return the caller's licences that a matter asks for (一码): for each (type, fields) the newest in force.
+
+    Raises:
+        LicenceTypeUnknown, LicenceLacking: naming the type by its place.
+    """
+    assert caller.subject is not None
+    own = await licences.of_presenter(registry.pool, caller.subject)
+    found = []
+    for place, (type_id, fields) in enumerate(asked):
+        codes = require_type(registry.types, type_id).type_codes
+        fitting = [one for one in own if one.type_code in codes and one.state is State.VALID]
+        if not fitting:
+            raise LicenceLacking(
+                _("you have no licence of the type {type} in force"), pointer=f"/asked/{place}", type=type_id
+            )
+        found.append(Wanted(fitting[0].identifier, fields))
+    return found
+
+
+async def _chosen(
+    registry: Registry, caller: Principal, wanted: Sequence[Wanted], occasion: Occasion, now: datetime
+) -> list[tuple[Licence, str]]:
+    identifiers = [each.identifier for each in wanted]
+    if occasion.delegation is None:
+        named = [await own_licence(registry, caller, identifier) for identifier in identifiers]
+    else:
+        named = await licences_by(registry, caller, occasion.delegation, identifiers, occasion.matter, now)
+    for licence in named:
+        await require_standing(registry, licence)
+    return [
+        (licence, sd_jwt.select(await lead_copy(registry, licence), each.disclose))
+        for licence, each in zip(named, wanted, strict=True)
+    ]
+
+
+def _events(
+    kind: str,
+    caller: Principal,
+    wanted: Sequence[Wanted],
+    chosen: Collection[tuple[Licence, str]],
+    occasion: Occasion,
+    now: datetime,
+) -> list[Event]:
+    acting = {}
+    if occasion.delegation is not None:
+        (licence, _text), *_more = chosen
+        assert licence.presenter is not None and caller.subject is not None
+        acting = {
+            "delegation": str(occasion.delegation),
+            "holder": licence.presenter.hex(),
+            "agent": caller.subject.hex(),
+        }
+    return [
+        happened(
+            kind,
+            each.identifier,
+            caller,
+            now,
+            fields=sorted(each.disclose),
+            purpose=occasion.purpose,
+            matter=occasion.matter,
+            **acting,
+        )
+        for each in wanted
+    ]

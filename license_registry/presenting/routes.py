@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import uuid
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from foundation.identity.guard import audited, requires
 from foundation.identity.principals import Principal, Role
@@ -19,22 +21,82 @@ from license_registry.audit.event import happened
 from license_registry.issuing.routes import CALLER_PROBLEMS, shown, without_citizen_id
 from license_registry.lifecycle.states import STATE_NAMES
 from license_registry.ports import Registry
-from license_registry.presenting.present import lead_copy, own_licence, present
-from license_registry.presenting.verify import verify_code
+from license_registry.presenting import tables as presenting_tables
+from license_registry.presenting.delegation import DelegationRequest, delegate, withdraw
+from license_registry.presenting.present import (
+    MOST_LICENCES,
+    Occasion,
+    Presented,
+    Wanted,
+    for_matter,
+    lead_copy,
+    own_licence,
+    present,
+    present_offline,
+)
+from license_registry.presenting.qr import picture
+from license_registry.presenting.tables import Delegation
+from license_registry.presenting.verify import Verified, verify_code
 from license_registry.problems import REGISTRY_PROBLEMS
+from license_registry.verifying.offline_code import LONGEST_TEXT
 
 router = APIRouter(prefix="/v1", tags=["presenting"])
 
 
-class PresentationRequest(BaseModel):
-    """Which licence to present, which of its fields to disclose, for what purpose (用证事由) and matter."""
+Identifier = Annotated[str, StringConstraints(min_length=20, max_length=120, pattern=r"^[0-9A-Z.]+$")]
+Fields = Annotated[list[Code], Field(max_length=100)]
+Matter = Annotated[Code, AfterValidator(without_citizen_id)]
+
+
+class LicenceShown(BaseModel):
+    """A licence to present, and which of its fields to disclose."""
 
     model_config = ConfigDict(extra="forbid")
 
-    identifier: Annotated[str, StringConstraints(min_length=20, max_length=120, pattern=r"^[0-9A-Z.]+$")]
-    disclose: Annotated[list[Code], Field(max_length=100)] = []
+    identifier: Identifier
+    disclose: Fields = []
+
+
+class PresentationRequest(LicenceShown):
+    """Which licence to present, for what purpose (用证事由) and matter.
+
+    `further`: licences that the same code shows too. `delegation`: by which an agent acts.
+    """
+
     purpose: FreeText
-    matter: Annotated[Code, AfterValidator(without_citizen_id)]
+    matter: Matter
+    further: Annotated[list[LicenceShown], Field(max_length=MOST_LICENCES - 1)] = []
+    delegation: uuid.UUID | None = None
+    picture: bool = False
+
+
+class OfflineRequest(LicenceShown):
+    """What a signed code shows, for what purpose and matter."""
+
+    purpose: FreeText
+    matter: Matter
+    delegation: uuid.UUID | None = None
+    picture: bool = False
+
+
+class AskedLicence(BaseModel):
+    """A licence type that a matter asks for, and the fields it needs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    licence_type: Code
+    fields: Fields = []
+
+
+class MatterRequest(BaseModel):
+    """All that a matter asks for; one code shows it (一码)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    asked: Annotated[list[AskedLicence], Field(min_length=1, max_length=MOST_LICENCES)]
+    purpose: FreeText
+    matter: Matter
+    picture: bool = False
 
 
 class CodeVerification(BaseModel):
@@ -42,8 +104,24 @@ class CodeVerification(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    code: Annotated[str, StringConstraints(min_length=8, max_length=100, pattern=r"^[A-Z0-9:]+$")]
+    code: Annotated[
+        str,
+        StringConstraints(
+            min_length=8, max_length=LONGEST_TEXT, pattern=r"^([A-Z0-9:]{8,100}|ZT2:[A-Z0-9 $%*+./:-]+)$"
+        ),
+    ]
     case: FreeText
+
+
+class DelegationBody(BaseModel):
+    """An agent by citizen ID, which licences, for which matter, until when."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    agent: Annotated[str, StringConstraints(min_length=15, max_length=18)]
+    identifiers: Annotated[list[Identifier], Field(min_length=1, max_length=MOST_LICENCES)]
+    matter: Matter
+    valid_until: AwareDatetime
 
 
 @router.get(
@@ -83,23 +161,24 @@ async def own_credential(
     )
 
 
+_PRESENTING = [
+    *CALLER_PROBLEMS,
+    "invalid-request",
+    "not-found",
+    "credential-invalid",
+    "delegation-invalid",
+    "holder-ended",
+    "object-missing",
+    "object-altered",
+]
+
+
 @router.post(
     "/presentations",
     status_code=201,
     openapi_extra=audited("presented"),
-    responses=documented(
-        REGISTRY_PROBLEMS,
-        [
-            *CALLER_PROBLEMS,
-            "invalid-request",
-            "not-found",
-            "holder-ended",
-            "credential-invalid",
-            "object-missing",
-            "object-altered",
-        ],
-    ),
-    summary="Present a licence 亮证",
+    responses=documented(REGISTRY_PROBLEMS, _PRESENTING),
+    summary="Present licences 亮证",
 )
 async def presentations(
     body: PresentationRequest,
@@ -108,10 +187,57 @@ async def presentations(
 ) -> dict[str, Any]:
     """Make a code that shows the chosen fields once, within a minute."""
     registry: Registry = request.app.state.registry
-    made = await present(
-        registry, caller, body.identifier, body.disclose, body.purpose, body.matter, datetime.now(UTC)
+    wanted = [Wanted(each.identifier, tuple(each.disclose)) for each in (body, *body.further)]
+    occasion = Occasion(body.purpose, body.matter, body.delegation)
+    return _made(await present(registry, caller, wanted, occasion, datetime.now(UTC)), body.picture)
+
+
+@router.post(
+    "/presentations/for-matter",
+    status_code=201,
+    openapi_extra=audited("presented"),
+    responses=documented(REGISTRY_PROBLEMS, [*_PRESENTING, "licence-type-unknown", "licence-lacking"]),
+    summary="Present all licences that a matter asks for by one code 一码",
+)
+async def presentation_for_matter(
+    body: MatterRequest,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.PERSON))],
+) -> dict[str, Any]:
+    """Find the caller's licence in force of each type that is asked for, and make one code for all."""
+    registry: Registry = request.app.state.registry
+    wanted = await for_matter(
+        registry, caller, [(each.licence_type, tuple(each.fields)) for each in body.asked]
     )
-    return {"code": made.code, "qr": made.qr, "expires_at": made.expires_at.isoformat()}
+    occasion = Occasion(body.purpose, body.matter)
+    made = await present(registry, caller, wanted, occasion, datetime.now(UTC))
+    return {**_made(made, body.picture), "identifiers": [each.identifier for each in wanted]}
+
+
+@router.post(
+    "/presentations/offline",
+    status_code=201,
+    openapi_extra=audited("presented-offline"),
+    responses=documented(REGISTRY_PROBLEMS, [*_PRESENTING, "code-too-large"]),
+    summary="Make a signed code that is verified without a network 离线亮证",
+)
+async def presentation_offline(
+    body: OfflineRequest,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.PERSON))],
+) -> dict[str, Any]:
+    """Sign what is shown into a code of its own (CWT); it works until it expires."""
+    registry: Registry = request.app.state.registry
+    wanted = Wanted(body.identifier, tuple(body.disclose))
+    occasion = Occasion(body.purpose, body.matter, body.delegation)
+    return _made(await present_offline(registry, caller, wanted, occasion, datetime.now(UTC)), body.picture)
+
+
+def _made(made: Presented, with_picture: bool) -> dict[str, Any]:
+    told = {"code": made.code, "qr": made.qr, "expires_at": made.expires_at.isoformat()}
+    if with_picture:
+        told["picture"] = "data:image/png;base64," + base64.b64encode(picture(made.qr)).decode("ascii")
+    return told
 
 
 @router.post(
@@ -119,7 +245,15 @@ async def presentations(
     openapi_extra=audited("presentation-verified"),
     responses=documented(
         REGISTRY_PROBLEMS,
-        [*CALLER_PROBLEMS, "invalid-request", "not-found", "code-used", "code-expired", "credential-invalid"],
+        [
+            *CALLER_PROBLEMS,
+            "invalid-request",
+            "not-found",
+            "code-used",
+            "code-expired",
+            "credential-invalid",
+            "delegation-invalid",
+        ],
     ),
     summary="Verify what was presented 验证",
 )
@@ -128,17 +262,99 @@ async def verify(
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.COUNTER))],
 ) -> dict[str, Any]:
-    """Verify a presentation: result code 0 to 6, every check by name, the disclosed fields."""
+    """Verify a presentation: result code 0 to 6, every check by name, the disclosed fields.
+
+    Of a code for several licences the others stand in `further`.
+    """
     registry: Registry = request.app.state.registry
-    verified = await verify_code(registry, caller, body.code, body.case, datetime.now(UTC))
-    checked = verified.checked
+    first, *further = await verify_code(registry, caller, body.code, body.case, datetime.now(UTC))
+    told = _verified(first)
+    if further:
+        told["further"] = [_verified(each) for each in further]
+    return told
+
+
+def _verified(verified: Verified) -> dict[str, Any]:
+    verdict = verified.verdict
     return {
-        "result": int(checked.result),
-        "checks": checked.checks,
-        "state": checked.state.value,
-        "state_name": both(STATE_NAMES[checked.state]),
+        "result": int(verdict.result),
+        "checks": verdict.checks,
+        "reasons": {name: both(message, **values) for name, (message, values) in verdict.reasons.items()},
+        "state": verified.state.value,
+        "state_name": both(STATE_NAMES[verified.state]),
         "identifier": verified.identifier,
         "purpose": verified.purpose,
         "matter": verified.matter,
-        "fields": checked.fields,
+        "by_agent": verified.agent,
+        "fields": verdict.fields,
+    }
+
+
+@router.post(
+    "/delegations",
+    status_code=201,
+    openapi_extra=audited("delegated"),
+    responses=documented(
+        REGISTRY_PROBLEMS, [*CALLER_PROBLEMS, "invalid-request", "not-found", "delegation-invalid"]
+    ),
+    summary="Let an agent present licences of mine 委托代办",
+)
+async def delegations(
+    body: DelegationBody,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.PERSON))],
+) -> dict[str, Any]:
+    """Let somebody present named licences for one matter until a date."""
+    registry: Registry = request.app.state.registry
+    identifiers = tuple(dict.fromkeys(body.identifiers))
+    wanted = DelegationRequest(body.agent, identifiers, body.matter, body.valid_until)
+    assert caller.subject is not None
+    return _delegated(await delegate(registry, caller, wanted, datetime.now(UTC)), caller.subject)
+
+
+@router.get(
+    "/delegations",
+    openapi_extra=audited("none"),
+    responses=documented(REGISTRY_PROBLEMS, CALLER_PROBLEMS),
+    summary="Delegations that I gave or got 我的委托",
+)
+async def own_delegations(
+    request: Request, caller: Annotated[Principal, Depends(requires(Role.PERSON))]
+) -> dict[str, Any]:
+    """List them, whether or not they still stand, with the signed statements."""
+    registry: Registry = request.app.state.registry
+    assert caller.subject is not None
+    found = await presenting_tables.delegations_of(registry.pool, caller.subject)
+    return {"delegations": [_delegated(each, caller.subject) for each in found]}
+
+
+@router.delete(
+    "/delegations/{delegation}",
+    status_code=204,
+    openapi_extra=audited("delegation-withdrawn"),
+    responses=documented(REGISTRY_PROBLEMS, [*CALLER_PROBLEMS, "invalid-request", "not-found"]),
+    summary="Withdraw a delegation at once 撤回委托",
+)
+async def withdraw_delegation(
+    delegation: uuid.UUID,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.PERSON))],
+) -> Response:
+    """End a delegation of the caller's; codes that were made by it are dead too."""
+    registry: Registry = request.app.state.registry
+    await withdraw(registry, caller, delegation, datetime.now(UTC))
+    return Response(status_code=204)
+
+
+def _delegated(found: Delegation, subject: bytes) -> dict[str, Any]:
+    return {
+        "id": str(found.id),
+        "given": found.holder == subject,
+        "identifiers": list(found.identifiers),
+        "matter": found.matter,
+        "made_at": found.made_at.isoformat(),
+        "valid_until": found.valid_until.isoformat(),
+        "withdrawn_at": None if found.withdrawn_at is None else found.withdrawn_at.isoformat(),
+        "statement": found.statement,
+        "withdrawal": found.withdrawal,
     }

@@ -2,79 +2,154 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from foundation.civil import civil_date
-from foundation.errors import DomainError, NotFound
+from foundation.errors import NotFound
 from foundation.identity.principals import Principal
 from foundation.language import _
-from license_registry import tables
+from license_registry import tables as licences
 from license_registry.audit.event import happened
 from license_registry.credentials import sd_jwt
-from license_registry.lifecycle.status_lists import PURPOSE
+from license_registry.lifecycle.states import State
 from license_registry.ports import Registry
-from license_registry.presenting.check import Checked, check
+from license_registry.presenting import tables
+from license_registry.presenting.errors import CodeExpired, CodeUsed, DelegationInvalid
+from license_registry.presenting.own_trust import current_trust
 from license_registry.presenting.present import QR_PREFIX, code_digest
+from license_registry.presenting.tables import Part
+from license_registry.verifying.credential import CREDENTIAL_KIND, OFFLINE_KIND
+from license_registry.verifying.licence import CLOCK_SKEW_SECONDS, Shown, judge
+from license_registry.verifying.offline_code import PREFIX as OFFLINE_PREFIX
+from license_registry.verifying.offline_code import OfflineCodeInvalid, dates_refused, read_code
+from license_registry.verifying.trust import Trust
+from license_registry.verifying.verdict import Verdict
 
-
-class CodeUsed(DomainError):
-    code = "code-used"
-
-
-class CodeExpired(DomainError):
-    code = "code-expired"
+TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What the counter learns: the outcome, and for what purpose and matter the holder presented it."""
+    """What the counter learns of one licence: the outcome, and for what purpose and matter it was presented.
 
-    checked: Checked
+    Args:
+        agent: whether somebody else than its holder has presented it, by a delegation.
+    """
+
+    verdict: Verdict
+    state: State
     identifier: str
     purpose: str
     matter: str
+    agent: bool
 
 
-async def verify_code(registry: Registry, caller: Principal, code: str, case: str, now: datetime) -> Verified:
-    """Verify a presentation by its code.
+async def verify_code(
+    registry: Registry, caller: Principal, code: str, case: str, now: datetime
+) -> list[Verified]:
+    """Verify a presentation by its code; of a code for several licences each is told.
 
-    1. Use the code: it works once, before it expires. Verification and event are one transaction with this, so
-       that dying in between leaves the code unused.
-    2. Check the signature of what is shown, and the state of the licence as it is now.
-    3. Record who verified it for which case.
+    1. Fetch what the code shows, with the state of each licence as it is now.
+    2. Check signature, certificate, right of the issuer, state and dates.
+    3. Use the code up and record who verified it for which case, in one statement: it works once, before it
+       expires, and only if no state has changed since step 1 (else back there). Dying before, the code is unused.
 
     Raises:
-        NotFound, CodeUsed, CodeExpired: the code gives nothing. CredentialInvalid: the signature does not hold.
+        NotFound, CodeUsed, CodeExpired: the code gives nothing. DelegationInvalid: its holder has withdrawn it.
+        CredentialInvalid: the signature does not hold.
     """
+    if code.startswith(OFFLINE_PREFIX):
+        return [await _verify_offline(registry, caller, code, case, now)]
     digest = code_digest(code.removeprefix(QR_PREFIX))
-    async with registry.pool.acquire() as connection, connection.transaction():
-        presentation = await tables.take_presentation(connection, digest, now)
-        if presentation is None:
-            known = await tables.find_presentation(connection, digest)
-            if known is None:
-                raise NotFound(_("no such code"))
-            if known.used_at is not None:
-                raise CodeUsed(_("a code works once; ask the holder for a new one"))
+    trust = current_trust(registry, now)
+    for _try in range(TRIES):
+        shown = await tables.find_shown(registry.pool, digest)
+        if shown is None:
+            raise NotFound(_("no such code"))
+        presentation = shown.presentation
+        if presentation.used_at is not None:
+            raise CodeUsed(_("a code works once; ask the holder for a new one"))
+        if presentation.expires_at <= now:
             raise CodeExpired(_("ask the holder for a new code"))
-        shown = registry.vault.open(presentation.sealed, digest).decode("ascii")
-        credential = sd_jwt.verify(shown, registry.keys.verification_keys(PURPOSE))
-        licence = await tables.find(connection, presentation.identifier)
-        assert licence is not None
-        issuer_right = credential.claims.get("issuer_code") == licence.issuer
-        checked = check(credential, licence.state, issuer_right, civil_date(now))
-        await tables.add_event(
-            connection,
-            happened(
-                "presentation-verified",
-                licence.identifier,
-                caller,
-                now,
-                result=int(checked.result),
-                fields=sorted(credential.disclosed),
-                purpose=presentation.purpose,
-                matter=presentation.matter,
-                case=case,
-            ),
-        )
-    return Verified(checked, licence.identifier, presentation.purpose, presentation.matter)
+        told = {"purpose": presentation.purpose, "matter": presentation.matter}
+        acting: dict[str, str] = {}
+        if presentation.agent is not None:
+            acting = {"holder": presentation.presenter.hex(), "agent": presentation.agent.hex()}
+            acting["delegation"] = str(presentation.delegation)
+        verified, events = [], []
+        for part in shown.parts:
+            text = registry.vault.open(part.sealed, digest).decode("ascii")
+            verdict, disclosed = _judge(part, text, trust, told, now)
+            verified.append(
+                Verified(verdict, part.state, part.identifier, **told, agent=presentation.agent is not None)
+            )
+            facts: dict[str, Any] = {"result": int(verdict.result), "fields": disclosed, "case": case}
+            events.append(
+                happened("presentation-verified", part.identifier, caller, now, **facts, **told, **acting)
+            )
+        if await tables.use(registry.pool, shown, now, events, presentation.delegation):
+            return verified
+        if presentation.delegation is not None:
+            await _require_standing(registry, presentation.delegation)
+    raise CodeUsed(_("a code works once; ask the holder for a new one"))
+
+
+def _judge(
+    part: Part, text: str, trust: Trust, told: Mapping[str, str], now: datetime
+) -> tuple[Verdict, list[str]]:
+    credential = sd_jwt.verify(text, trust.public_keys)
+    if credential.claims.get("issuer_code") != part.issuer:
+        raise sd_jwt.CredentialInvalid(_("the identifier names another issuer"))
+    # The registry made the code for its holder, signed in: that is the binding.
+    shown = Shown(CREDENTIAL_KIND, str(credential.header["kid"]), credential, binding=True, presented=told)
+    return judge(shown, trust, now, require_status=True, state=part.state), sorted(credential.disclosed)
+
+
+async def _require_standing(registry: Registry, delegation: Any) -> None:
+    found = await tables.find_delegation(registry.pool, delegation)
+    if found is None or found.withdrawn_at is not None:
+        raise DelegationInvalid(_("the holder has withdrawn the delegation"))
+
+
+async def _verify_offline(
+    registry: Registry, caller: Principal, text: str, case: str, now: datetime
+) -> Verified:
+    trust = current_trust(registry, now)
+    try:
+        code = read_code(text, trust)
+    except OfflineCodeInvalid as error:
+        raise sd_jwt.CredentialInvalid(_("the code does not hold: {reason}"), reason=str(error)) from error
+    late = dates_refused(code, now, CLOCK_SKEW_SECONDS)
+    if late is not None:
+        raise CodeExpired(_("ask the holder for a new code"))
+    identifier = str(code.credential.claims.get("licence_identifier"))
+    licence = await licences.find(registry.pool, identifier)
+    if licence is None:
+        raise NotFound(_("no such licence"))
+    acting: dict[str, str] = {}
+    delegation = code.presented.get("delegation")
+    if delegation is not None:
+        import uuid
+
+        await _require_standing(registry, uuid.UUID(str(delegation)))
+        acting = {"delegation": str(delegation)}
+    told = {name: str(code.presented.get(name, "")) for name in ("purpose", "matter")}
+    shown = Shown(OFFLINE_KIND, code.kid, code.credential, binding=True, presented=told)
+    verdict = judge(shown, trust, now, require_status=True, state=licence.state)
+    event = happened(
+        "presentation-verified",
+        identifier,
+        caller,
+        now,
+        result=int(verdict.result),
+        offline_code=code.id.hex(),
+        case=case,
+        **told,
+        **acting,
+    )
+    async with registry.pool.acquire() as connection:
+        if not await tables.use_offline(connection, code.id, now, event):
+            raise CodeUsed(_("a code works once; ask the holder for a new one"))
+    return Verified(verdict, licence.state, identifier, **told, agent=delegation is not None)

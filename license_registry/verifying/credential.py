@@ -6,11 +6,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-import orjson
-
 from foundation.language import _
-from foundation.signing import decode_base64url
 from license_registry.credentials import sd_jwt
+from license_registry.credentials.key_binding import ExpectedBinding
 from license_registry.presenting.check import Result
 from license_registry.verifying.licence import CLOCK_SKEW_SECONDS, Shown, judge
 from license_registry.verifying.offline_code import OfflineCodeInvalid, dates_refused, read_code
@@ -21,14 +19,27 @@ CREDENTIAL_KIND: Final = "credential"
 OFFLINE_KIND: Final = "offline-code"
 
 
-def verify_credential(text: str, trust: Trust, now: datetime, *, require_status: bool) -> Verdict:
-    """Verify an SD-JWT VC with all or some disclosures."""
+def verify_credential(
+    text: str,
+    trust: Trust,
+    now: datetime,
+    *,
+    require_status: bool,
+    expected: ExpectedBinding | None = None,
+) -> Verdict:
+    """Verify an SD-JWT VC with all or some disclosures.
+
+    Args:
+        expected: what the holder's key must have signed for; None: no key binding is wanted.
+    """
     try:
-        credential = sd_jwt.verify(text, trust.public_keys)
+        credential = sd_jwt.verify(text, trust.public_keys, binding=expected)
     except sd_jwt.CredentialInvalid as error:
         return refused(CREDENTIAL_KIND, error.message, **error.values)
-    kid = orjson.loads(decode_base64url(text.partition(".")[0]))["kid"]
-    return judge(Shown(CREDENTIAL_KIND, kid, credential), trust, now, require_status=require_status)
+    shown = Shown(
+        CREDENTIAL_KIND, str(credential.header["kid"]), credential, binding=credential.bound or None
+    )
+    return judge(shown, trust, now, require_status=require_status)
 
 
 def verify_offline_code(

@@ -9,10 +9,10 @@ from typing import Any
 
 from foundation.civil import civil_date
 from foundation.identifiers import ElicenceIdentifier, IdentifierError
-from foundation.language import _
+from foundation.language import _, both
 from license_registry.credentials.sd_jwt import Credential
 from license_registry.credentials.status_list import Status, StatusListInvalid, read_status
-from license_registry.lifecycle.states import State
+from license_registry.lifecycle.states import STATE_NAMES, State
 from license_registry.presenting.check import Result, check
 from license_registry.verifying.trust import CREDENTIAL, Trust, TrustedType, judge_key
 from license_registry.verifying.verdict import (
@@ -49,10 +49,13 @@ class Shown:
     presented: Mapping[str, Any] | None = None
 
 
-def judge(shown: Shown, trust: Trust, now: datetime, *, require_status: bool) -> Verdict:
+def judge(
+    shown: Shown, trust: Trust, now: datetime, *, require_status: bool, state: State | None = None
+) -> Verdict:
     """Judge a licence whose signature holds.
 
     Args:
+        state: as the registry has it now; None: a status list tells it.
         require_status: a licence whose status is not told by a list that is not out of date is not called valid.
     """
     claims = shown.credential.claims
@@ -65,9 +68,11 @@ def judge(shown: Shown, trust: Trust, now: datetime, *, require_status: bool) ->
     identified = _identifier(claims, reasons)
     if entitled and identified is not None:
         entitled = _may_issue(claims, identified, type_, reasons)
-    state, known = State.VALID, None
     try:
-        state, known = _state(shown.credential, trust, now, reasons)
+        if state is None:
+            state, known = _state(shown.credential, trust, now, reasons)
+        else:
+            known = _live(state, reasons)
         checked = check(shown.credential, state, entitled, civil_date(now))
     except (KeyError, TypeError, ValueError):
         # Well signed, but by somebody who issues other things than licences.
@@ -162,6 +167,15 @@ def _state(
     elif state is State.OTHER:
         reasons[STATUS] = (_("the licence has been ended by its issuer"), {})
     return state, status is Status.VALID
+
+
+def _live(state: State, reasons: dict[str, Reason]) -> bool:
+    if state is not State.VALID:
+        reasons[STATUS] = (
+            _("the registry says of the licence: {state}"),
+            {"state": both(STATE_NAMES[state])},
+        )
+    return state is State.VALID
 
 
 def _signed_in_time(claims: Mapping[str, Any], now: datetime, reasons: dict[str, Reason]) -> bool | None:

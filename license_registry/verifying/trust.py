@@ -25,12 +25,14 @@ class TrustedKey:
         purpose: what it may sign, such as `credential`; None: not known, then it is not checked.
         chain: certificates in PEM, leaf first; None: it has none (SM2 keys have none).
         revoked_at: since when nothing that it signed counts any more, whatever date stands in it.
+        certified: whether its certificate leads to a trusted root, where that was found out before.
     """
 
     public: PublicKey
     purpose: str | None
     chain: str | None = None
     revoked_at: datetime | None = None
+    certified: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +101,9 @@ class Signed:
 def judge_key(trust: Trust, kid: str, purpose: str, now: datetime) -> Signed:
     """Judge the key of a signature that holds: its certificate, its purpose, whether it is revoked."""
     key = trust.keys[kid]
-    certified: bool | None = None
+    certified = key.certified
     refusal: tuple[str, Mapping[str, object]] | None = None
-    if key.chain is not None and trust.roots:
+    if certified is None and key.chain is not None and trust.roots:
         try:
             certified = certified_key(key.chain, trust.roots, now) == key.public
             reason = "another-key"

@@ -31,6 +31,7 @@ import exchange.grants.tables
 import exchange.registers.tables
 import foundation.identity.tables
 import foundation.ledger.tables
+import license_registry.app  # with the tables of all its rooms
 import license_registry.tables
 from demonstration.parties import System
 from foundation import database

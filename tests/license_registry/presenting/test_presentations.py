@@ -65,7 +65,19 @@ def test_a_counter_sees_what_was_chosen_and_nothing_else(
     assert reply.status_code == 200
     seen = reply.json()
     assert seen["result"] == 0
-    assert set(seen["checks"]) == {"signature", "issuer", "status", "begun", "not_over"}
+    assert set(seen["checks"]) == {
+        "signature",
+        "certificate",
+        "issuer",
+        "type",
+        "identifier",
+        "status",
+        "begun",
+        "not_over",
+        "clock",
+        "holder_binding",
+        "purpose",
+    }
     assert all(seen["checks"].values())
     assert (seen["state"], seen["state_name"]) == ("01", "有效 · valid")
     assert (seen["purpose"], seen["matter"]) == ("办理食品经营许可", "food-permit")

@@ -1,0 +1,164 @@
+"""A department sees licences without their holder's act (依职权): only by a grant, for its matter, for a case."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from foundation.errors import NotFound
+from foundation.identifiers import CitizenId, IdentifierError, Uscc
+from foundation.identity.principals import Principal
+from foundation.language import _
+from license_registry import tables as licences
+from license_registry.audit.event import happened
+from license_registry.catalog.types import LicenceType, type_of
+from license_registry.credentials import sd_jwt
+from license_registry.disclosing import tables
+from license_registry.disclosing.errors import NotGranted
+from license_registry.disclosing.tables import Grant
+from license_registry.issuing.errors import HolderInvalid
+from license_registry.ports import Registry
+from license_registry.presenting.own_trust import current_trust
+from license_registry.presenting.present import lead_copy
+from license_registry.tables import Licence
+from license_registry.verifying.credential import CREDENTIAL_KIND
+from license_registry.verifying.licence import Shown, judge
+from license_registry.verifying.verdict import Verdict
+
+# Of the licence itself, not of its holder: whoever may see anything of it sees these.
+_ALWAYS = ("licence_identifier", "licence_name", "licence_number", "issuer_code", "valid_from", "valid_until")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the department sees: the verdict with the granted fields only, and by which grant."""
+
+    verdict: Verdict
+    licence: Licence
+    grant: Grant
+
+
+def covering(grants: list[Grant], type_id: str, matter: str, now: datetime) -> Grant | None:
+    """Return the grant that covers a licence type and a matter now, the one with most fields if several do."""
+    fitting = [
+        grant
+        for grant in grants
+        if grant.licence_type == type_id
+        and matter in grant.matters
+        and grant.valid_from <= now < grant.valid_until
+    ]
+    return max(fitting, key=lambda grant: len(grant.fields), default=None)
+
+
+async def see(
+    registry: Registry, caller: Principal, identifier: str, matter: str, case: str, now: datetime
+) -> Seen:
+    """Verify a licence by the caller's grant.
+
+    1. Find licence and grant. Without a grant nobody learns whether the licence exists.
+    2. Read the lead copy and verify it with the state of this moment.
+    3. Record who saw which fields, for which purpose, matter and case, before they leave.
+
+    Raises:
+        NotGranted, NotFound, ObjectMissing, ObjectAltered, CredentialInvalid: as they say.
+    """
+    grants = await tables.grants_of(registry.pool, caller.id)
+    if not any(covering([grant], grant.licence_type, matter, now) for grant in grants):
+        raise NotGranted(_("no grant covers this matter now"), pointer="/matter")
+    licence = await licences.find(registry.pool, identifier)
+    grant = None
+    if licence is not None:
+        type_ = type_of(registry.types, licence.type_code, licence.type_version)
+        grant = covering(grants, type_.id, matter, now)
+    if licence is None or grant is None:
+        raise NotFound(_("no such licence that you may see"))
+    trust = current_trust(registry, now)
+    credential = sd_jwt.verify(await lead_copy(registry, licence), trust.public_keys)
+    told = {"purpose": grant.purpose, "matter": matter}
+    shown = Shown(CREDENTIAL_KIND, str(credential.header["kid"]), credential, presented=told)
+    verdict = judge(shown, trust, now, require_status=True, state=licence.state)
+    allowed = grant.fields.union(_ALWAYS)
+    fields = {name: value for name, value in verdict.fields.items() if name in allowed}
+    event = happened(
+        "seen-by-grant",
+        identifier,
+        caller,
+        now,
+        grant=str(grant.id),
+        purpose=grant.purpose,
+        matter=matter,
+        case=case,
+        fields=sorted(grant.fields.intersection(fields)),
+        result=int(verdict.result),
+    )
+    async with registry.pool.acquire() as connection:
+        await licences.add_event(connection, event)
+    only = Verdict(verdict.kind, verdict.result, verdict.checks, fields, verdict.reasons, verdict.told)
+    return Seen(only, licence, grant)
+
+
+async def dossier(
+    registry: Registry, caller: Principal, holder_code: str, matter: str, case: str, now: datetime
+) -> list[Licence]:
+    """Return the licences of a person (一人一档) or an entity (一企一档), as far as the caller's grants go.
+
+    Raises:
+        NotGranted: no grant covers the matter. HolderInvalid: the code is neither of a person nor of an entity.
+    """
+    grants = await tables.grants_of(registry.pool, caller.id)
+    if not any(covering([grant], grant.licence_type, matter, now) for grant in grants):
+        raise NotGranted(_("no grant covers this matter now"), pointer="/matter")
+    holder = await asyncio.to_thread(subject_of, registry, holder_code)
+    visible = []
+    for licence in await licences.of_holder(registry.pool, holder):
+        type_ = type_of(registry.types, licence.type_code, licence.type_version)
+        if covering(grants, type_.id, matter, now) is not None:
+            visible.append(licence)
+    event = happened(
+        "dossier-seen",
+        None,
+        caller,
+        now,
+        holder=holder.hex(),
+        matter=matter,
+        case=case,
+        licences=[licence.identifier for licence in visible],
+    )
+    async with registry.pool.acquire() as connection:
+        await licences.add_event(connection, event)
+    return visible
+
+
+def subject_of(registry: Registry, holder_code: str) -> bytes:
+    """Return the blind index of a citizen ID or a unified code.
+
+    Raises:
+        HolderInvalid: it is neither.
+    """
+    for kind, parse in (("citizen-id", _citizen), ("uscc", _entity)):
+        try:
+            return registry.vault.blind_index(kind, parse(holder_code))
+        except IdentifierError:
+            continue
+    raise HolderInvalid(
+        _("the code of the holder is not valid: {reason}"), pointer="/holder_code", reason="ill-formed"
+    )
+
+
+def _citizen(text: str) -> str:
+    return CitizenId.parse(text).reveal()
+
+
+def _entity(text: str) -> str:
+    return str(Uscc.parse(text))
+
+
+def require_fields(type_: LicenceType, fields: frozenset[str]) -> None:
+    """Raise NotGranted, naming the field, if a grant names one that the type does not have."""
+    properties: Mapping[str, Any] = type_.schema["properties"]
+    unknown = sorted(fields.difference(properties))
+    if unknown:
+        raise NotGranted(_("the licence type has no field {field}"), pointer="/fields", field=unknown[0])

@@ -1,0 +1,290 @@
+"""HTTP of what is shown without a code: by number, by file, by grant, and dossiers."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from foundation.errors import NotFound
+from foundation.identity.guard import audited, requires
+from foundation.identity.principals import Principal, Role
+from foundation.language import _, both
+from foundation.problems import documented
+from foundation.text import CleanText, Code, FreeText
+from license_registry import tables as licences
+from license_registry.audit.event import happened
+from license_registry.catalog.types import require_type
+from license_registry.disclosing import tables
+from license_registry.disclosing.by_file import verify_upload
+from license_registry.disclosing.by_grant import dossier, require_fields, see
+from license_registry.disclosing.number import check_number
+from license_registry.disclosing.tables import Grant
+from license_registry.issuing.routes import CALLER_PROBLEMS, shown, without_citizen_id
+from license_registry.ports import Registry
+from license_registry.problems import REGISTRY_PROBLEMS
+from license_registry.verifying.report import RESULT_NAMES
+
+router = APIRouter(prefix="/v1", tags=["disclosing"])
+
+Identifier = Annotated[str, StringConstraints(min_length=20, max_length=120, pattern=r"^[0-9A-Z.]+$")]
+Matter = Annotated[Code, AfterValidator(without_citizen_id)]
+
+
+class NumberCheck(BaseModel):
+    """Type, number and holder's name, as they stand on a licence."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    licence_type: Code
+    number: Annotated[str, StringConstraints(min_length=1, max_length=60)]
+    holder_name: CleanText
+
+
+class SeeRequest(BaseModel):
+    """A licence that a department wants to see, for which matter and case."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    identifier: Identifier
+    matter: Matter
+    case: FreeText
+
+
+class DossierRequest(BaseModel):
+    """Whose licences; the code stands in the body, so that no log of addresses holds it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    holder_code: Annotated[str, StringConstraints(min_length=15, max_length=18)]
+    matter: Matter
+    case: FreeText
+
+
+class GrantBody(BaseModel):
+    """What a department may see of licences of a type."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    client_id: Code
+    licence_type: Code
+    fields: Annotated[list[Code], Field(max_length=100)] = []
+    matters: Annotated[list[Matter], Field(min_length=1, max_length=1000)]
+    purpose: FreeText
+    legal_basis: FreeText
+    valid_from: AwareDatetime
+    valid_until: AwareDatetime
+
+
+@router.post(
+    "/number-checks",
+    openapi_extra=audited("number-checked"),
+    responses=documented(
+        REGISTRY_PROBLEMS, [*CALLER_PROBLEMS, "invalid-request", "licence-type-unknown", "too-many-tries"]
+    ),
+    summary="Is a licence of this number and holder valid? 编号核验",
+)
+async def number_checks(
+    body: NumberCheck,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM, Role.COUNTER, Role.PERSON))],
+) -> dict[str, Any]:
+    """Say valid or not, and the type; nothing else. A few wrong numbers an hour are heard."""
+    registry: Registry = request.app.state.registry
+    known = await check_number(
+        registry, caller, body.licence_type, body.number, body.holder_name, datetime.now(UTC)
+    )
+    return {
+        "result": int(known.result),
+        "result_name": both(RESULT_NAMES[known.result]),
+        "valid": int(known.result) == 0,
+        "licence_type": None if known.type is None else known.type.id,
+        "licence_name": None if known.type is None else f"{known.type.name} · {known.type.name_en}",
+    }
+
+
+@router.post(
+    "/file-verifications",
+    openapi_extra=audited("file-verified"),
+    responses=documented(
+        REGISTRY_PROBLEMS,
+        [*CALLER_PROBLEMS, "invalid-request", "body-too-large", "file-unreadable", "picture-unreadable"],
+    ),
+    summary="Verify a file: credential, signed code, or a picture of one 文件核验",
+)
+async def file_verifications(
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM, Role.COUNTER))],
+    case: Annotated[FreeText, Query()],
+) -> dict[str, Any]:
+    """Verify the body of the request, whatever of ours it is."""
+    registry: Registry = request.app.state.registry
+    return (await verify_upload(registry, caller, await request.body(), case, datetime.now(UTC))).as_json()
+
+
+@router.post(
+    "/department/verifications",
+    openapi_extra=audited("seen-by-grant"),
+    responses=documented(
+        REGISTRY_PROBLEMS,
+        [
+            *CALLER_PROBLEMS,
+            "invalid-request",
+            "not-found",
+            "disclosure-not-granted",
+            "credential-invalid",
+            "object-missing",
+            "object-altered",
+        ],
+    ),
+    summary="Verify a licence by grant, without its holder's act 依职权核验",
+)
+async def department_verifications(
+    body: SeeRequest,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM))],
+) -> dict[str, Any]:
+    """Show the granted fields of a licence, for the matter of the grant and a case."""
+    registry: Registry = request.app.state.registry
+    seen = await see(registry, caller, body.identifier, body.matter, body.case, datetime.now(UTC))
+    return {
+        **seen.verdict.as_json(),
+        "state": seen.licence.state.value,
+        "grant": str(seen.grant.id),
+        "purpose": seen.grant.purpose,
+    }
+
+
+@router.post(
+    "/department/dossiers",
+    openapi_extra=audited("dossier-seen"),
+    responses=documented(
+        REGISTRY_PROBLEMS, [*CALLER_PROBLEMS, "invalid-request", "disclosure-not-granted", "holder-invalid"]
+    ),
+    summary="Licences of a person or an entity, as far as granted 一人一档、一企一档",
+)
+async def department_dossiers(
+    body: DossierRequest,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM))],
+) -> dict[str, Any]:
+    """List number, dates and state of the licences that grants cover; their fields are seen one by one."""
+    registry: Registry = request.app.state.registry
+    found = await dossier(registry, caller, body.holder_code, body.matter, body.case, datetime.now(UTC))
+    return {"licences": [shown(licence) for licence in found]}
+
+
+@router.get(
+    "/me/dossier",
+    openapi_extra=audited("none"),
+    responses=documented(REGISTRY_PROBLEMS, CALLER_PROBLEMS),
+    summary="All licences that I hold, or present for an entity 我的证照档案",
+)
+async def own_dossier(
+    request: Request, caller: Annotated[Principal, Depends(requires(Role.PERSON))]
+) -> dict[str, Any]:
+    """List the caller's licences of every state, and those of entities that the caller represents."""
+    registry: Registry = request.app.state.registry
+    assert caller.subject is not None
+    held = await licences.of_holder(registry.pool, caller.subject)
+    known = {licence.identifier for licence in held}
+    presented = await licences.of_presenter(registry.pool, caller.subject)
+    return {
+        "held": [shown(licence) for licence in held],
+        "represented": [shown(licence) for licence in presented if licence.identifier not in known],
+    }
+
+
+@router.post(
+    "/disclosure-grants",
+    status_code=201,
+    openapi_extra=audited("disclosure-granted"),
+    responses=documented(
+        REGISTRY_PROBLEMS,
+        [*CALLER_PROBLEMS, "invalid-request", "licence-type-unknown", "disclosure-not-granted"],
+    ),
+    summary="Let a department see licences of a type 授权依职权核验",
+)
+async def give_grant(
+    body: GrantBody,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.SHARING_AUTHORITY))],
+) -> dict[str, Any]:
+    """Give a grant; it is in the log with its legal basis."""
+    registry: Registry = request.app.state.registry
+    now = datetime.now(UTC)
+    fields = frozenset(body.fields)
+    require_fields(require_type(registry.types, body.licence_type), fields)
+    grant = Grant(
+        uuid.uuid4(),
+        body.client_id,
+        body.licence_type,
+        fields,
+        frozenset(body.matters),
+        body.purpose,
+        body.legal_basis,
+        body.valid_from,
+        body.valid_until,
+        caller.id,
+        now,
+    )
+    event = happened("disclosure-granted", None, caller, now, grant=_grant(grant))
+    async with registry.pool.acquire() as connection:
+        await tables.add_grant(connection, grant, event)
+    return _grant(grant)
+
+
+@router.get(
+    "/disclosure-grants",
+    openapi_extra=audited("none"),
+    responses=documented(REGISTRY_PROBLEMS, CALLER_PROBLEMS),
+    summary="Grants of the calling client, or of `client_id`",
+)
+async def grants(
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM, Role.SHARING_AUTHORITY))],
+    client_id: Code | None = None,
+) -> dict[str, Any]:
+    """List grants that nobody has ended; a department sees only its own."""
+    registry: Registry = request.app.state.registry
+    wanted = client_id if client_id and Role.SHARING_AUTHORITY in caller.roles else caller.id
+    return {"grants": [_grant(each) for each in await tables.grants_of(registry.pool, wanted)]}
+
+
+@router.delete(
+    "/disclosure-grants/{grant_id}",
+    status_code=204,
+    openapi_extra=audited("disclosure-grant-ended"),
+    responses=documented(REGISTRY_PROBLEMS, [*CALLER_PROBLEMS, "invalid-request", "not-found"]),
+    summary="End a grant at once",
+)
+async def end_grant(
+    grant_id: uuid.UUID,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.SHARING_AUTHORITY))],
+) -> Response:
+    """End a grant; nothing is shown by it any more."""
+    registry: Registry = request.app.state.registry
+    now = datetime.now(UTC)
+    event = happened("disclosure-grant-ended", None, caller, now, grant=str(grant_id))
+    async with registry.pool.acquire() as connection:
+        if not await tables.end_grant(connection, grant_id, now, event):
+            raise NotFound(_("no such grant in force"))
+    return Response(status_code=204)
+
+
+def _grant(grant: Grant) -> dict[str, Any]:
+    return {
+        "id": str(grant.id),
+        "client_id": grant.client_id,
+        "licence_type": grant.licence_type,
+        "fields": sorted(grant.fields),
+        "matters": sorted(grant.matters),
+        "purpose": grant.purpose,
+        "legal_basis": grant.legal_basis,
+        "valid_from": grant.valid_from.isoformat(),
+        "valid_until": grant.valid_until.isoformat(),
+    }
