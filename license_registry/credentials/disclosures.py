@@ -9,7 +9,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -26,6 +26,7 @@ SALT_BYTES: Final = 18
 """At least 16 (RFC 9901 §9.3); 18 are whole groups of base64."""
 _SALT_CHARACTERS: Final = SALT_BYTES * 4 // 3
 _CONTAINERS: Final = (dict, list)
+_NO_DIGESTS: Final[list[Any]] = []
 DIGEST_ALGORITHM: Final = "sha-256"
 RESERVED: Final = frozenset({"_sd", "_sd_alg", "..."})
 """Names that say where digests stand and never name a claim (RFC 9901 §4.1, §4.2.1)."""
@@ -37,8 +38,7 @@ _DIGESTS: Final[Mapping[str, Callable[[bytes], Any]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Unfolded:
+class Unfolded(NamedTuple):
     """Claims with what is disclosed filled in.
 
     Args:
@@ -207,10 +207,11 @@ def unfold(payload: dict[str, Any], disclosures: Sequence[str]) -> Unfolded:
     known = dict(zip(_digests_of(disclosures, _digest_maker(algorithm)), _contents(disclosures), strict=True))
     if len(known) != len(disclosures):
         raise CredentialInvalid(_("a disclosure stands twice"))
-    signed = {**payload}
-    signed.pop("_sd_alg", None)
     reading = _Reading(known)
-    clear, disclosed = reading.members(signed, 0)
+    if "_sd_alg" in payload:
+        payload = {**payload}
+        del payload["_sd_alg"]
+    clear, disclosed = reading.members(payload, 0)
     if reading.used != len(known):
         raise CredentialInvalid(_("a disclosure belongs to nothing that was signed"))
     return Unfolded(clear, disclosed, len(reading.seen) - reading.used)
@@ -229,7 +230,7 @@ class _Reading:
     def value(self, value: Any, depth: int) -> Any:
         if isinstance(value, dict):
             clear, disclosed = self.members(value, depth)
-            return {**clear, **disclosed}
+            return {**clear, **disclosed} if disclosed else clear
         if isinstance(value, list):
             return self.elements(value, depth)
         return value
@@ -239,13 +240,15 @@ class _Reading:
         if depth > DEEPEST:
             raise CredentialInvalid(_("it is nested too deeply"))
         clear = {**found}
-        digests = clear.pop("_sd", [])
+        digests = clear.pop("_sd", _NO_DIGESTS)
         if not RESERVED.isdisjoint(clear):
             raise CredentialInvalid(_("the signed part holds a reserved claim"))
         for name, member in clear.items():
             if isinstance(member, _CONTAINERS):
                 clear[name] = self.value(member, depth + 1)
         disclosed: dict[str, Any] = {}
+        if digests is _NO_DIGESTS:
+            return clear, disclosed
         for content in self.of(digests):
             if len(content) != 3 or not isinstance(content[1], str):
                 raise CredentialInvalid(_("a disclosure is malformed"))

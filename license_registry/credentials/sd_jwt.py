@@ -55,7 +55,7 @@ ALLOWED = frozenset({Algorithm.ES256, Algorithm.EDDSA, Algorithm.SM2})
 LONGEST = 256 * 1024
 NEVER_HIDDEN: Final = frozenset({"iss", "nbf", "exp", "cnf", "vct", "vct#integrity", "status"})
 """Claims of SD-JWT VC §2.2.2.2 that a holder could otherwise leave out to make a credential look better."""
-_KEPT_IN_CLEAR = NEVER_HIDDEN | {"_sd", "_sd_alg", "...", "iat"}
+_RESERVED = NEVER_HIDDEN | {"_sd", "_sd_alg", "...", "iat"}
 
 KeyChoice = Callable[[Mapping[str, Any]], PublicKey | None]
 """Gives the trusted key that a header, not yet checked, names; see `issuer_keys`."""
@@ -103,7 +103,7 @@ def issue(
     Raises:
         ValueError: a claim is disclosable that RFC 9901 §4.1 or SD-JWT VC §2.2.2.2 forbids to hide.
     """
-    forbidden = _KEPT_IN_CLEAR.intersection(disclosable) | set(claims).intersection(disclosable)
+    forbidden = _RESERVED.intersection(disclosable) | set(claims).intersection(disclosable)
     if forbidden:
         raise ValueError(f"claims that must not be selectively disclosable: {sorted(forbidden)}")
     payload, disclosures = conceal_members(claims, disclosable)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foundation.signing import decode_base64url, encode_base64url
+from foundation.signing import decode_all, decode_base64url, encode_base64url
 
 
 @given(st.binary(max_size=100))
@@ -48,6 +48,21 @@ def test_any_text_is_refused_or_is_the_one_spelling_of_its_bytes(text: str) -> N
 def test_other_spellings_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="base64url"):
         decode_base64url(text)
+    with pytest.raises(ValueError):
+        decode_all(["AAAA", text])
+
+
+@given(
+    st.lists(st.one_of(st.binary(max_size=20).map(encode_base64url), st.text("ABab01-_=+/ \n", max_size=6)))
+)
+def test_several_at_once_are_read_as_one_by_one(texts: list[str]) -> None:
+    try:
+        expected = [decode_base64url(text) for text in texts]
+    except ValueError:
+        with pytest.raises(ValueError):
+            decode_all(texts)
+    else:
+        assert decode_all(texts) == expected
 
 
 @pytest.mark.parametrize(("text", "data"), [("", b""), ("AA", b"\0"), ("-_8", b"\xfb\xff"), ("Zm9v", b"foo")])
