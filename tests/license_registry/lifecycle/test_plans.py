@@ -38,7 +38,7 @@ class Noted:
 
 
 QUESTIONS: dict[str, Callable[[Any], Coroutine[Any, Any, Any]]] = {
-    "licence_ending": lambda c: life_tables.over(c, date(2025, 1, 20), 200),
+    "licence_ending": lambda c: life_tables.over(c, date(2025, 1, 20), 200, ["another type"]),
     "licence_ending ": lambda c: life_tables.ending_unreminded(
         c, date(2025, 1, 20), date(2025, 1, 27), 7, 200
     ),
