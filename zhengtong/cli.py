@@ -49,7 +49,7 @@ from foundation.settings import Settings, load_master_key
 from foundation.signing import PublicKey
 from foundation.telemetry import configure_logging
 from license_registry.presenting.offline import verify_file
-from zhengtong import licence_life, linking, preparing, stewardship
+from zhengtong import licence_issuing, licence_life, linking, preparing, stewardship
 from zhengtong.app import create_app
 from zhengtong.command import JSON_OPTION, Refused, one_line, print_json
 from zhengtong.house import VERIFIER_KEY_FILE, open_keys, open_vault
@@ -411,5 +411,6 @@ def _progress(name: str) -> Callable[[int], None] | None:
 
 main.add_command(preparing.source)
 main.add_command(linking.link)
-main.add_command(licence_life.licence)
+for commands in (licence_issuing, licence_life):
+    main.add_command(commands.licence)
 main.add_command(stewardship.waiting)
