@@ -173,13 +173,14 @@ async def apply(
     mark = digest(statement)
     kept = state is found.state  # of a version that had ended already: since when and why stays told
     if not kept:
+        told = wanted.description or wanted.reason  # the state description of GB/T 36903
         try:
             # A savepoint: the refusal leaves the rest of the caller's transaction as it was.
             async with connection.transaction():
-                await tables.set_state(connection, found.identifier, state, wanted.reason, now)
+                await tables.set_state(connection, found.identifier, state, told, now)
         except asyncpg.UniqueViolationError as error:
             raise LicenceInForce(_("another licence of this number is in force")) from error
-        found = replace(found, state=state, state_reason=wanted.reason, state_since=now)
+        found = replace(found, state=state, state_reason=told, state_since=now)
     after = Life(
         changes=life.changes + 1,
         last_change=mark,

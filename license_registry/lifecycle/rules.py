@@ -63,10 +63,12 @@ def rules_of(types: LicenceTypes, type_code: str) -> LifeRules:
     operations = frozenset(Operation(code) for code in found.operations)
     # State 99 is nothing that a ministry has a word for: whatever knows operation 07 can be in it.
     further = {State.OTHER} if Operation.OTHER in operations else set()
+    # What lapses is in state 05, and what is returned in 01, whether or not a dictionary has a word for it.
+    implied = {State.VALID} | ({State.EXPIRED} if Operation.EXPIRE in operations else set())
     report = found.annual_report
     return LifeRules(
         operations=operations,
-        states=frozenset(found.states) | further,
+        states=frozenset(found.states) | further | implied,
         annual_report=None if report is None else Season(report.since, report.until),
         on_change={cause: Reaction(getattr(found.on_change, cause.value)) for cause in Cause},
     )

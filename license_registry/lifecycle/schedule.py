@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from foundation.civil import civil_date
@@ -11,6 +11,7 @@ from license_registry import tables
 from license_registry.audit.event import happened
 from license_registry.lifecycle import tables as life_tables
 from license_registry.lifecycle.change import SCHEDULER, Wanted, apply
+from license_registry.lifecycle.rules import rules_of
 from license_registry.lifecycle.states import Operation
 from license_registry.notices.tables import add_notice
 from license_registry.ports import Registry
@@ -25,7 +26,8 @@ RETURNED_REASON = "暂扣期满 · the suspension has run out"
 async def expire(registry: Registry, now: datetime) -> int:
     """Let every licence in force whose last day has passed lapse (04); return how many did.
 
-    A batch is one transaction: dying leaves whole batches done, and the next run goes on.
+    A batch is one transaction: dying leaves whole batches done, and the next run goes on. Of a type that does not know
+    the operation nothing lapses by itself; a verifier sees that the day has passed, whatever the state says.
     """
     wanted = Wanted(Operation.EXPIRE, EXPIRED_REASON)
     return await _each(registry, life_tables.over, wanted, now)
@@ -71,14 +73,20 @@ async def remind(registry: Registry, now: datetime) -> dict[int, int]:
 
 async def _each(
     registry: Registry,
-    find: Callable[[Any, Any, int], Awaitable[list[str]]],
+    find: Callable[[Any, date, int, Sequence[str]], Awaitable[list[str]]],
     wanted: Wanted,
     now: datetime,
 ) -> int:
+    refusing = [
+        code
+        for type_ in registry.types.values()
+        for code in type_.type_codes
+        if wanted.operation not in rules_of(registry.types, code).operations
+    ]
     done = 0
     while True:
         async with registry.pool.acquire() as connection, connection.transaction():
-            found = await find(connection, civil_date(now), BATCH)
+            found = await find(connection, civil_date(now), BATCH, refusing)
             for identifier in found:
                 licence = await tables.find(connection, identifier, for_change=True)
                 assert licence is not None

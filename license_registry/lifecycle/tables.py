@@ -186,25 +186,37 @@ async def versions_of(connection: Any, identifier: str) -> list[str]:
     return [row["identifier"] for row in rows]
 
 
-async def over(connection: Any, today: date, limit: int) -> list[str]:
-    """Lock and return licences in force whose last day has passed, the longest first."""
+async def over(connection: Any, today: date, limit: int, without: Sequence[str]) -> list[str]:
+    """Lock and return licences in force whose last day has passed, the longest first.
+
+    Args:
+        without: codes of types that are left out.
+    """
     rows = await connection.fetch(
         "SELECT identifier FROM license_registry.licence WHERE state IN ('01', '02') AND valid_until < $1"
-        " ORDER BY valid_until LIMIT $2 FOR UPDATE SKIP LOCKED",
+        " AND type_code <> ALL($3) ORDER BY valid_until LIMIT $2 FOR UPDATE SKIP LOCKED",
         today,
         limit,
+        list(without),
     )
     return [row["identifier"] for row in rows]
 
 
-async def suspended_long_enough(connection: Any, today: date, limit: int) -> list[str]:
-    """Lock and return suspended licences that come back by themselves on this day or came before."""
+async def suspended_long_enough(
+    connection: Any, today: date, limit: int, without: Sequence[str]
+) -> list[str]:
+    """Lock and return suspended licences that come back by themselves on this day or before.
+
+    Args:
+        without: codes of types that are left out.
+    """
     rows = await connection.fetch(
         "SELECT l.identifier FROM license_registry.life f JOIN license_registry.licence l USING (identifier)"
-        " WHERE f.suspended_until <= $1 AND l.state = '02' ORDER BY f.suspended_until LIMIT $2"
-        " FOR UPDATE OF l SKIP LOCKED",
+        " WHERE f.suspended_until <= $1 AND l.state = '02' AND l.type_code <> ALL($3)"
+        " ORDER BY f.suspended_until LIMIT $2 FOR UPDATE OF l SKIP LOCKED",
         today,
         limit,
+        list(without),
     )
     return [row["identifier"] for row in rows]
 

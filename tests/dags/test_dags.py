@@ -94,6 +94,30 @@ def test_the_dags_bring_in_what_the_command_brings_in_and_twice_changes_nothing(
     assert found["last"]["population"]["unchanged"] == report["unchanged"]
 
 
+def test_the_life_of_licences_runs_by_the_clock_and_by_the_registers(land: Land) -> None:
+    land.put("legal-entities", "1.dat", CityPlan(people=100))
+    land.test("legal-entities")
+    found = {}
+    for name in ("daily", "follow", "notices"):
+        land.airflow.python(RUN, "dags.licences", f"zhengtong-licences-{name}", **land.settings())
+        ((value,),) = land.airflow.sql(
+            "SELECT value FROM xcom WHERE dag_id = %s AND key = 'return_value'", f"zhengtong-licences-{name}"
+        )
+        found[name] = value
+    assert found["daily"]["expired"] == 0
+    assert found["follow"] == {"holders": 0, "changed": 0, "tasks": 0}
+    assert found["notices"] == {"delivered": 0, "failed": 0, "dead": 0}
+    # A notice that lies dead makes the task fail, for somebody to see.
+    land.sql(
+        "WITH s AS (INSERT INTO license_registry.subscription VALUES"
+        " (gen_random_uuid(), 'd', 'https://example.org/', '{task-raised}', now()) RETURNING id)"
+        " INSERT INTO license_registry.delivery (id, subscription, kind, body, created_at, dead_at)"
+        " SELECT gen_random_uuid(), id, 'task-raised', '', now(), now() FROM s RETURNING id"
+    )
+    with pytest.raises(AssertionError, match="zhengtong-licences-notices: failed"):
+        land.airflow.python(RUN, "dags.licences", "zhengtong-licences-notices", **land.settings())
+
+
 def test_of_several_files_each_is_brought_in_and_the_spoilt_one_stays(land: Land) -> None:
     land.put("population", "1.csv", CityPlan(people=100))
     land.put("population", "3.csv", CityPlan(people=200))

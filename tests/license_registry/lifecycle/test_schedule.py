@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -156,5 +157,29 @@ def test_each_reminder_comes_once_and_only_the_nearest(settings: Settings, datab
         assert await schedule.remind(ports, noon - timedelta(days=5)) == {7: 1, 30: 0, 60: 0}
         assert await schedule.remind(ports, noon - timedelta(days=5)) == {7: 0, 30: 0, 60: 0}
         assert await events(ports, "expiry-reminder") == 4
+
+    told(settings, database_url, story)
+
+
+def test_a_type_that_does_not_lapse_by_itself_holds_nobody_up(settings: Settings, database_url: str) -> None:
+    async def story(ports: Registry) -> None:
+        business = ports.types["business-licence"]
+        lapsing = await made(ports)
+        await made(ports)
+        ports = replace(
+            ports,
+            types={
+                "business-licence": replace(business, operations=business.operations - {"04", "06"}),
+                "other": replace(business, id="other", type_code="11100000MB0143028R009"),
+            },
+        )
+        await ports.pool.execute(
+            "UPDATE license_registry.licence SET type_code = '11100000MB0143028R009' WHERE identifier = $1",
+            lapsing,
+        )
+        assert await schedule.expire(ports, AFTER_MIDNIGHT) == 1
+        assert await schedule.expire(ports, AFTER_MIDNIGHT) == 0
+        assert await schedule.return_suspended(ports, AFTER_MIDNIGHT) == 0
+        assert await state(ports, lapsing) is State.EXPIRED
 
     told(settings, database_url, story)

@@ -288,3 +288,44 @@ def test_who_dies_on_the_way_has_changed_nothing_and_may_try_again(
             assert issubclass(LicenceReplaced, DomainError)
 
     asyncio.run(story())
+
+
+def test_a_type_of_which_one_is_in_force_changes_with_all_its_holders(
+    settings: Settings, database_url: str
+) -> None:
+    async def story() -> None:
+        async with registry(settings, database_url) as ports:
+            fields = {
+                "holder_name": "张三丰",
+                "holder_code": PERSON,
+                "co_holders": [{"holder_name": "李四光", "holder_code": STRANGER}],
+                "registered_on": "2020-05-20",
+            }
+            married = request(
+                licence_type="marriage-certificate",
+                number="J990101-2020-000001",
+                fields=fields,
+                valid_until=None,
+                presenter=None,
+            )
+            old = (await issue(ports, AUTHORITY, married, NOW)).licence
+            renamed = {"co_holders": [{"holder_name": "李四", "holder_code": STRANGER}]}
+            made = await new_version(
+                ports, AUTHORITY, old.identifier, VersionRequest(Operation.CHANGE, "更名", renamed), NOW
+            )
+            # Its type knows no renewal, and neither state 06 nor operation 10.
+            with pytest.raises(DomainError, match="does not know operation 02"):
+                await new_version(
+                    ports,
+                    AUTHORITY,
+                    made.licence.identifier,
+                    VersionRequest(Operation.RENEW, "延续", {}),
+                    NOW,
+                )
+            for holder in (PERSON, STRANGER):
+                subject = ports.vault.blind_index("citizen-id", holder)
+                held = await versions.tables.of_holder(ports.pool, subject)
+                assert {each.identifier for each in held} == {old.identifier, made.licence.identifier}
+            assert made.licence.presenter == old.presenter == ports.vault.blind_index("citizen-id", PERSON)
+
+    asyncio.run(story())
