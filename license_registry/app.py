@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
+import license_registry.annual_reports.routes
 import license_registry.audit.routes
 import license_registry.catalog.routes
 import license_registry.disclosing.routes
+import license_registry.issuing.bulk.routes
 import license_registry.issuing.routes
 import license_registry.lifecycle.routes
+import license_registry.linked_change.routes
 import license_registry.notices.routes
 import license_registry.presenting.routes
 from foundation.database import UNAVAILABLE
@@ -28,7 +31,10 @@ def create_app(ports: Registry, guard: Guard) -> FastAPI:
     for room in (
         license_registry.catalog.routes,
         license_registry.issuing.routes,
+        license_registry.issuing.bulk.routes,
         license_registry.lifecycle.routes,
+        license_registry.annual_reports.routes,
+        license_registry.linked_change.routes,
         license_registry.notices.routes,
         license_registry.presenting.routes,
         license_registry.disclosing.routes,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from operator import attrgetter
 from typing import Any
 
+import sqlalchemy
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -16,7 +18,6 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
-    Sequence,
     Table,
     Text,
     text,
@@ -28,8 +29,8 @@ from license_registry.lifecycle.states import State
 
 metadata = MetaData(schema="license_registry")
 
-serial = Sequence("serial", metadata=metadata)
-status_index = Sequence("status_index", metadata=metadata, minvalue=0)
+serial = sqlalchemy.Sequence("serial", metadata=metadata)
+status_index = sqlalchemy.Sequence("status_index", metadata=metadata, minvalue=0)
 
 licence = Table(
     "licence",
@@ -189,6 +190,16 @@ class Presentation:
     delegation: uuid.UUID | None = None
 
 
+async def draw_many(connection: Any, count: int) -> list[tuple[int, int]]:
+    """Return as many fresh serials and status indexes, ascending."""
+    rows = await connection.fetch(
+        "SELECT nextval('license_registry.serial'), nextval('license_registry.status_index')"
+        " FROM generate_series(1, $1)",
+        count,
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
 async def draw_numbers(connection: Any) -> tuple[int, int]:
     """Return a fresh serial and a fresh index in the status lists. Numbers of failed issues stay unused."""
     row = await connection.fetchrow(
@@ -242,6 +253,37 @@ async def add(connection: Any, new: Licence, happened: Event, co_holders: Collec
                 new.identifier,
             )
         await add_event(connection, happened)
+
+
+_LICENCE = attrgetter(*(name for name in _COLUMNS.replace(" ", "").split(",")))
+
+
+async def add_many(
+    connection: Any, new: Sequence[tuple[Licence, Event]], co_holders: Sequence[tuple[bytes, str]]
+) -> None:
+    """Store licences, their events, and further holders with the licence's identifier; within a transaction.
+
+    Raises:
+        asyncpg.UniqueViolationError: the number of one of them is in force.
+    """
+    await copy(connection, "licence", _COLUMNS, (_LICENCE(licence) for licence, _ in new))
+    if co_holders:
+        await copy(connection, "co_holder", "holder, identifier", co_holders)
+    await connection.copy_records_to_table(
+        "pending", schema_name="ledger", columns=["entry"], records=[(event.entry,) for _, event in new]
+    )
+    events = (
+        (each.id, each.identifier, each.kind, each.recorded_at, each.entry, each.salt, each.content)
+        for _, each in new
+    )
+    await copy(connection, "event", "id, identifier, kind, recorded_at, entry, salt, content", events)
+
+
+async def copy(connection: Any, table: str, columns: str, records: Iterable[tuple[Any, ...]]) -> None:
+    """Write many rows of one of our tables by COPY: a statement with arrays costs several times as much."""
+    await connection.copy_records_to_table(
+        table, schema_name="license_registry", columns=columns.replace(" ", "").split(","), records=records
+    )
 
 
 async def add_event(connection: Any, happened: Event) -> None:

@@ -113,7 +113,9 @@ COMMAND_LINE_ONLY = {
     "airflow-broken",
     "correction-refused",
     "offline-code-invalid",
+    "following-already",
     "licence-type-broken",
+    "line-invalid",  # stands in the report of a job
     "story-broken",
     "trust-unusable",
     "webhook-refused",

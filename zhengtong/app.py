@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 import exchange.app
 import foundation.identity.routes
 import license_registry.app
+import license_registry.issuing.bulk.routes
 import zhengtong.ingest.routes
 import zhengtong.routes
 from foundation.database import UNAVAILABLE
@@ -27,6 +28,7 @@ from zhengtong.ingest.accept import Accepting
 from zhengtong.ingest.problems import INGEST_PROBLEMS
 
 INGEST_PATH = f"/exchange{zhengtong.ingest.routes.PREFIX}/"
+JOBS_PATH = f"/registry{license_registry.issuing.bulk.routes.PREFIX}"
 
 
 def create_app(settings: Settings, address: str) -> Door:
@@ -68,7 +70,9 @@ def create_app(settings: Settings, address: str) -> Door:
     app.include_router(foundation.identity.routes.router)
     install(app, IDENTITY_PROBLEMS, UNAVAILABLE)
     return Door(
-        Floors(app, services), settings.maximum_body_bytes, {INGEST_PATH: settings.maximum_ingest_bytes}
+        Floors(app, services),
+        settings.maximum_body_bytes,
+        {INGEST_PATH: settings.maximum_ingest_bytes, JOBS_PATH: settings.maximum_ingest_bytes},
     )
 
 

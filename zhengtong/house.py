@@ -33,6 +33,7 @@ from foundation.sensitive import Vault, open_keyring
 from foundation.settings import Settings, load_master_key
 from foundation.signing import Algorithm, CertificateAuthority, KeyStore, decode_base64url
 from license_registry.catalog.types import load_types
+from license_registry.issuing.bulk.jobs import work_forever
 from license_registry.lifecycle.status_lists import PURPOSE as CREDENTIAL_PURPOSE
 from license_registry.lifecycle.status_lists import StatusLists
 from license_registry.notices.deliver import PURPOSE as NOTICE_PURPOSE
@@ -135,20 +136,22 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         people = _people(settings, vault, http)
         token_keys = _TokenKeys(keys)
         issuer = f"{settings.base_url}/registry"
+        registry = Registry(
+            settings,
+            pool,
+            vault,
+            keys,
+            await asyncio.to_thread(open_store, settings),
+            await asyncio.to_thread(load_types, settings.licence_types_folder),
+            StatusLists(pool, keys, issuer),
+            RegisteredHolders(pool, vault),
+        )
+        await stack.enter_async_context(_task(work_forever(registry)))
         yield House(
             exchange=Exchange(
                 settings, pool, engine, vault, keys, recorder, lookups, load_catalogue(), tiles
             ),
-            registry=Registry(
-                settings,
-                pool,
-                vault,
-                keys,
-                await asyncio.to_thread(open_store, settings),
-                await asyncio.to_thread(load_types, settings.licence_types_folder),
-                StatusLists(pool, keys, issuer),
-                RegisteredHolders(pool, vault),
-            ),
+            registry=registry,
             authorisation_server=server,
             exchange_guard=Guard(TokenVerifier(settings.base_url, audiences[0], token_keys), people),
             registry_guard=Guard(TokenVerifier(settings.base_url, audiences[1], token_keys), people),

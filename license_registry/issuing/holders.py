@@ -9,6 +9,7 @@ from foundation.errors import DomainError
 from foundation.language import _
 from license_registry.issuing.errors import HolderDiffers, HolderEnded, HolderUnknown
 from license_registry.issuing.request import Holder, Prepared
+from license_registry.linked_change.tables import merged
 from license_registry.ports import KnownHolder, Registry
 
 
@@ -33,10 +34,16 @@ async def refusals(registry: Registry, requests: Sequence[Prepared]) -> list[Dom
     for code_type, subjects in wanted.items():
         found = await registry.holders.find(code_type, list(subjects))
         known |= {(code_type, subject): who for subject, who in zip(subjects, found, strict=True)}
+    everyone = [holder.subject for each in requests for holder in each.holders]
+    gone = await merged(registry.pool, everyone)
     required = registry.settings.holder_register == "required"
 
     def first(each: Prepared) -> DomainError | None:
         for holder in each.holders:
+            if holder.subject in gone:
+                return HolderEnded(
+                    _("the holder has been merged into another"), pointer=f"{holder.pointer}/holder_code"
+                )
             refusal = _refusal(holder, known[each.type.holder_code_type, holder.subject], required=required)
             if refusal is not None:
                 return refusal

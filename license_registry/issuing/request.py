@@ -110,6 +110,8 @@ def prepare(
         valid_until = wanted.valid_until
     else:
         valid_until = found.validity.until(wanted.valid_from, wanted.valid_until, born)
+    if wanted.issued_on is None and wanted.origin == "digitised":
+        raise ValidityInvalid(_("a paper states its date of issue"), pointer="/issued_on")
     issued_on = wanted.issued_on or civil_date(now)
     first_issued_on = wanted.first_issued_on or issued_on
     if issued_on > civil_date(now):

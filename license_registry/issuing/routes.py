@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
-from typing import Annotated, Any, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StringConstraints
 
 from foundation.errors import NotFound
 from foundation.identifiers import contains_citizen_id
@@ -15,12 +14,13 @@ from foundation.identity.guard import audited, requires
 from foundation.identity.principals import Principal, Role
 from foundation.language import _
 from foundation.problems import documented
-from foundation.text import Code, FreeText
 from license_registry import tables
 from license_registry.audit.event import happened
 from license_registry.catalog.types import type_of
 from license_registry.issuing.errors import KeyInvalid
-from license_registry.issuing.issue import IssueRequest, issue
+from license_registry.issuing.form import LicenceRequest
+from license_registry.issuing.form import without_citizen_id as without_citizen_id
+from license_registry.issuing.issue import issue
 from license_registry.issuing.metadata import metadata
 from license_registry.issuing.requests import Key
 from license_registry.ports import Registry
@@ -29,45 +29,7 @@ from license_registry.tables import Licence
 
 router = APIRouter(prefix="/v1/licences", tags=["issuing"])
 
-_FIELD_TEXT = re.compile(r"[^\x00-\x08\x0b-\x1f\ud800-\udfff]{1,10000}")
-_FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,60}")
-MOST_ROWS = 100
-
-
-def _field_value(value: Any) -> Any:
-    """Return the value of a field: text, null, or rows of such, as of several holders; or raise ValueError."""
-    if isinstance(value, list):
-        if not 1 <= len(value) <= MOST_ROWS or not all(isinstance(row, dict) for row in value):
-            raise ValueError(f"1 to {MOST_ROWS} objects, or a text, are allowed")
-        for row in value:
-            for name, inner in row.items():
-                if not _FIELD_NAME.fullmatch(name):
-                    raise ValueError("a member has a name that no field has")
-                _require_text(inner)
-    else:
-        _require_text(value)
-    return value
-
-
-def _require_text(value: Any) -> None:
-    if value is not None and not (isinstance(value, str) and _FIELD_TEXT.fullmatch(value)):
-        raise ValueError("1 to 10000 characters without control characters are allowed")
-
-
-FieldValue = Annotated[
-    Any, PlainValidator(_field_value, json_schema_input_type=str | list[dict[str, str | None]] | None)
-]
 CALLER_PROBLEMS = ("token-missing", "token-unknown", "token-expired", "token-wrong-audience", "role-missing")
-
-
-def without_citizen_id(code: str) -> str:
-    """Return a number or code that is stored in clear, or raise ValueError if it holds a citizen ID of 18 characters.
-
-    Old registration numbers of 15 digits look like citizen IDs of 15 digits too often to refuse those.
-    """
-    if len(code) >= 18 and contains_citizen_id(code):
-        raise ValueError("a citizen ID does not belong into this field")
-    return code
 
 
 KEY_HEADER = {
@@ -78,39 +40,6 @@ KEY_HEADER = {
     "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
 }
 _KEY = re.compile(r"[\x21-\x7e]{1,200}", re.ASCII)
-
-
-class LicenceRequest(BaseModel):
-    """What to issue. Sent again unchanged it gives the same licence, so a retry is safe.
-
-    `number` is left out where the type makes numbers. `origin` is `digitised` for a paper licence that is taken over;
-    then `issued_on` and `first_issued_on` are those of the paper.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    licence_type: Code
-    number: (
-        Annotated[
-            str,
-            StringConstraints(pattern=r"^[0-9A-Z\u4e00-\u9fff()（）〔〕-]{1,60}$"),
-            AfterValidator(without_citizen_id),
-        ]
-        | None
-    ) = None
-    fields: Annotated[dict[Code, FieldValue], Field(min_length=1, max_length=100)]
-    valid_from: date
-    valid_until: date | None = None
-    presenter: Annotated[str, StringConstraints(min_length=1, max_length=18)] | None = None
-    division: Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")] | None = None
-    issuer_name: FreeText | None = None
-    issued_on: date | None = None
-    first_issued_on: date | None = None
-    origin: Literal["issued", "digitised"] = "issued"
-
-    def wanted(self) -> IssueRequest:
-        """Return the request as the rules take it."""
-        return IssueRequest(**dict(self))
 
 
 def idempotency_key(request: Request, caller: Principal) -> Key | None:

@@ -119,6 +119,12 @@ async def locked(connection: Any, identifier: str) -> tuple[Licence, Life]:
     return found, await life_tables.life_of(connection, identifier)
 
 
+def require_unreplaced(life: Life) -> None:
+    """Raise LicenceReplaced, naming the successor, if a newer version stands in the place of this one."""
+    if life.replaced_by is not None:
+        raise LicenceReplaced(_("{successor} has replaced this licence"), successor=life.replaced_by)
+
+
 async def apply(
     registry: Registry,
     connection: Any,
@@ -130,8 +136,7 @@ async def apply(
 ) -> tuple[Licence, Life]:
     """Do an operation on a locked licence, within the caller's transaction; see `change_state`."""
     actor = actor_of(caller, found, life)
-    if life.replaced_by is not None:
-        raise LicenceReplaced(_("{successor} has replaced this licence"), successor=life.replaced_by)
+    require_unreplaced(life)
     rules = rules_of(registry.types, found.type_code)
     state = next_state(
         found.state,
@@ -168,13 +173,14 @@ async def apply(
     mark = digest(statement)
     kept = state is found.state  # of a version that had ended already: since when and why stays told
     if not kept:
+        told = wanted.description or wanted.reason  # the state description of GB/T 36903
         try:
             # A savepoint: the refusal leaves the rest of the caller's transaction as it was.
             async with connection.transaction():
-                await tables.set_state(connection, found.identifier, state, wanted.reason, now)
+                await tables.set_state(connection, found.identifier, state, told, now)
         except asyncpg.UniqueViolationError as error:
             raise LicenceInForce(_("another licence of this number is in force")) from error
-        found = replace(found, state=state, state_reason=wanted.reason, state_since=now)
+        found = replace(found, state=state, state_reason=told, state_since=now)
     after = Life(
         changes=life.changes + 1,
         last_change=mark,

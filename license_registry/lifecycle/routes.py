@@ -6,18 +6,20 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from foundation.identity.guard import PUBLIC, audited, requires
 from foundation.identity.principals import Principal, Role
 from foundation.problems import documented
-from foundation.text import FreeText
+from foundation.text import Code, FreeText
+from license_registry.issuing.form import FieldValue, without_citizen_id
 from license_registry.issuing.routes import CALLER_PROBLEMS, shown
 from license_registry.lifecycle.change import Wanted, change_state
 from license_registry.lifecycle.history import history
 from license_registry.lifecycle.states import VERSIONING, Operation, State
 from license_registry.lifecycle.status_lists import TTL_SECONDS
 from license_registry.lifecycle.tables import Life
+from license_registry.lifecycle.versions import VersionRequest, new_version
 from license_registry.ports import Registry
 from license_registry.problems import REGISTRY_PROBLEMS
 
@@ -29,6 +31,12 @@ def _without_version(operation: Operation) -> Operation:
         raise ValueError(
             "this operation makes a licence or a version: POST it to /v1/licences or its versions"
         )
+    return operation
+
+
+def _with_version(operation: Operation) -> Operation:
+    if operation not in VERSIONING:
+        raise ValueError("this operation makes no version: POST it to the operations of the licence")
     return operation
 
 
@@ -94,6 +102,75 @@ async def operate(
     )
     changed, life = await change_state(registry, caller, identifier, wanted, datetime.now(UTC))
     return shown(changed) | shown_life(life)
+
+
+class NewVersion(BaseModel):
+    """A change (09), renewal (02) or transfer in (08). What is not named stays; a field that is null is left out.
+
+    `reason` is told in the signed change. Sent again unchanged it gives the same version, so a retry is safe.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    operation: Annotated[Operation, AfterValidator(_with_version)]
+    reason: FreeText
+    fields: Annotated[dict[Code, FieldValue], Field(max_length=100)] = {}
+    valid_from: date | None = None
+    valid_until: date | None = None
+    presenter: Annotated[str, StringConstraints(min_length=1, max_length=18)] | None = None
+    number: (
+        Annotated[
+            str,
+            StringConstraints(pattern=r"^[0-9A-Z\u4e00-\u9fff()（）〔〕-]{1,60}$"),
+            AfterValidator(without_citizen_id),
+        ]
+        | None
+    ) = None
+    division: Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")] | None = None
+    issuer_name: FreeText | None = None
+
+
+@router.post(
+    "/licences/{identifier}/versions",
+    status_code=201,
+    openapi_extra=audited("issued"),
+    responses={
+        200: {"description": "It had been made before, by an equal request"},
+        **documented(
+            REGISTRY_PROBLEMS,
+            [
+                *OPERATION_PROBLEMS,
+                "malformed-body",
+                "licence-type-unknown",
+                "issuer-not-entitled",
+                "licence-fields-invalid",
+                "licence-number-invalid",
+                "holder-invalid",
+                "holder-unknown",
+                "holder-differs",
+                "holder-ended",
+                "validity-invalid",
+                "store-full",
+                "store-unavailable",
+            ],
+        ),
+    },
+    summary="Change, renew or transfer in a licence: a new version 变更、延续、转入",
+)
+async def make_version(
+    identifier: str,
+    body: NewVersion,
+    request: Request,
+    response: Response,
+    caller: Annotated[Principal, Depends(requires(Role.ISSUING_AUTHORITY))],
+) -> dict[str, Any]:
+    """Make a new version that names the old one, which ends."""
+    registry: Registry = request.app.state.registry
+    wanted = VersionRequest(**dict(body))
+    made = await new_version(registry, caller, identifier, wanted, datetime.now(UTC))
+    if not made.fresh:
+        response.status_code = 200
+    return shown(made.licence) | shown_life(made.life)
 
 
 @router.get(

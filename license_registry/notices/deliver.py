@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 import httpx
-from http_message_signatures import HTTPMessageSigner, algorithms
+from http_message_signatures import HTTPMessageSignaturesException, HTTPMessageSigner, algorithms
 
 from foundation.errors import DomainError
 from foundation.language import _
@@ -69,7 +67,8 @@ def require_address(url: str) -> str:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    except ValueError as error:
+        httpx.URL(url)
+    except (ValueError, httpx.InvalidURL) as error:
         raise WebhookRefused(_("this is no web address")) from error
     local = host in {"127.0.0.1", "::1", "localhost"}
     if not host or port == 0 or parts.username or parts.fragment or not url.isascii():
@@ -88,12 +87,14 @@ def require_kinds(kinds: frozenset[str]) -> frozenset[str]:
 
 def signed(request: httpx.Request, signer: Signer, now: datetime) -> httpx.Request:
     """Sign a request: Content-Digest (RFC 9530) and Signature (RFC 9421) over method, address, digest and type."""
-    content = request.read()
-    digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
-    request.headers["Content-Digest"] = f"sha-256=:{digest}:"
     hand = HTTPMessageSigner(signature_algorithm=algorithms.ECDSA_P256_SHA256)
     prepared = hand.prepare(
-        request, key_id=signer.kid, label=LABEL, created=now, covered_component_ids=COVERED
+        request,
+        key_id=signer.kid,
+        label=LABEL,
+        created=now,
+        covered_component_ids=COVERED,
+        body=request.read(),  # makes the digest
     )
     hand.apply(request, prepared, signer.sign(prepared.signature_base))
     return request
@@ -142,6 +143,6 @@ async def _send(http: httpx.AsyncClient, due: tables.Due, signer: Signer, now: d
     )
     try:
         reply = await http.send(signed(request, signer, now), follow_redirects=False)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, HTTPMessageSignaturesException) as error:
         return type(error).__name__
     return None if reply.is_success else f"HTTP {reply.status_code}"

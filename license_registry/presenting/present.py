@@ -21,6 +21,7 @@ from license_registry.catalog.types import require_type
 from license_registry.credentials import sd_jwt
 from license_registry.lifecycle.states import State
 from license_registry.lifecycle.status_lists import PURPOSE
+from license_registry.linked_change.standing import require_standing
 from license_registry.ports import Registry
 from license_registry.presenting import tables
 from license_registry.presenting.delegation import licences_by
@@ -99,6 +100,7 @@ async def present(
 
     Raises:
         NotFound: not the caller's to present. DelegationInvalid: the delegation does not allow it.
+        HolderEnded: its holder is dead, struck off or merged into another.
         CredentialInvalid: a field that cannot be disclosed. ObjectMissing, ObjectAltered: as they say.
     """
     chosen = await _chosen(registry, caller, wanted, occasion, now)
@@ -190,6 +192,8 @@ async def _chosen(
         named = [await own_licence(registry, caller, identifier) for identifier in identifiers]
     else:
         named = await licences_by(registry, caller, occasion.delegation, identifiers, occasion.matter, now)
+    for licence in named:
+        await require_standing(registry, licence)
     return [
         (licence, sd_jwt.select(await lead_copy(registry, licence), each.disclose))
         for licence, each in zip(named, wanted, strict=True)

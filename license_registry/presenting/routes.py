@@ -165,6 +165,7 @@ _PRESENTING = [
     *CALLER_PROBLEMS,
     "invalid-request",
     "not-found",
+    "holder-ended",
     "credential-invalid",
     "delegation-invalid",
     "object-missing",

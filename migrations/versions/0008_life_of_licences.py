@@ -71,6 +71,62 @@ CREATE INDEX delivery_dead ON license_registry.delivery (dead_at) WHERE dead_at 
 """
 
 
+REPORTS = """
+CREATE TABLE license_registry.annual_report (
+    identifier text NOT NULL REFERENCES license_registry.licence (identifier),
+    year integer NOT NULL,
+    due_until date NOT NULL,
+    opened_at timestamptz NOT NULL,
+    filed_at timestamptz,
+    reference text,
+    overdue_told_at timestamptz,
+    PRIMARY KEY (identifier, year)
+);
+CREATE INDEX annual_report_open ON license_registry.annual_report (due_until)
+    WHERE filed_at IS NULL AND overdue_told_at IS NULL;
+"""
+
+LINKED = """
+CREATE TABLE license_registry.followed_holder (
+    holder bytea PRIMARY KEY,
+    version integer NOT NULL,
+    standing text NOT NULL,
+    name bytea,
+    address bytea,
+    representative bytea,
+    seen_at timestamptz NOT NULL
+);
+CREATE TABLE license_registry.follow_position (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    position bytea NOT NULL
+);
+CREATE TABLE license_registry.task (
+    id uuid PRIMARY KEY,
+    identifier text NOT NULL REFERENCES license_registry.licence (identifier),
+    issuer text NOT NULL,
+    cause text NOT NULL,
+    reaction text NOT NULL,
+    register_version integer NOT NULL,
+    raised_at timestamptz NOT NULL,
+    claimed_by text,
+    claimed_at timestamptz,
+    done_at timestamptz,
+    outcome text,
+    note text,
+    UNIQUE (identifier, cause, register_version)
+);
+CREATE INDEX task_open ON license_registry.task (issuer, raised_at) WHERE done_at IS NULL;
+CREATE TABLE license_registry.holder_merger (
+    holder bytea PRIMARY KEY,
+    survivor bytea NOT NULL,
+    reason text NOT NULL,
+    merged_at timestamptz NOT NULL
+);
+"""
+
+
 def upgrade() -> None:
     op.execute(LIFE)
+    op.execute(REPORTS)
+    op.execute(LINKED)
     op.execute(NOTICES)

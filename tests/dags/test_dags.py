@@ -37,7 +37,7 @@ WRITERS: dict[str, Callable[[CityPlan, Path], Any]] = {
     "credentials": write_credentials,
 }
 RUN = str(Path(__file__).with_name("run_dag.py"))
-DAG_FILES = ["after_registers", "sources"]
+DAG_FILES = ["after_registers", "licences", "sources"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +144,7 @@ def test_all_dag_files_are_imported_without_errors(airflow: Airflow) -> None:
     assert found["errors"] == {}
     assert {Path(name).stem for name in found["files"]} == set(DAG_FILES)
     names = {f"zhengtong-{source}" for source in mapping_names()} | {"zhengtong-after-registers"}
+    names |= {f"zhengtong-licences-{name}" for name in ("daily", "follow", "notices")}
     assert set(found["dags"]) == names
     for source in SOURCES:
         outlets, catchup, runs, retries = found["dags"][f"zhengtong-{source}"]

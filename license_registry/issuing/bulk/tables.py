@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Table, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import BYTEA, TIMESTAMP, UUID
 
-from license_registry.tables import metadata
+from license_registry.tables import copy, metadata
 
 issue_job = Table(
     "issue_job",
@@ -166,15 +166,11 @@ async def advance(
     connection: Any, job: Job, results: Sequence[RowResult], fresh: int, known: int, now: datetime
 ) -> None:
     """Write what became of the next rows; within the transaction that writes their licences."""
-    await connection.execute(
-        "INSERT INTO license_registry.issue_job_row (job_id, row, identifier, error, pointer, message)"
-        " SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[])",
-        job.id,
-        [each.row for each in results],
-        [each.identifier for each in results],
-        [each.error for each in results],
-        [each.pointer for each in results],
-        [each.message for each in results],
+    await copy(
+        connection,
+        "issue_job_row",
+        "job_id, row, identifier, error, pointer, message",
+        ((job.id, each.row, each.identifier, each.error, each.pointer, each.message) for each in results),
     )
     await connection.execute(
         "UPDATE license_registry.issue_job SET next_row = next_row + $2, issued = issued + $3,"

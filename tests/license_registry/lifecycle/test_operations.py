@@ -118,7 +118,8 @@ def test_each_operation_from_each_state_to_each_target(
             assert row(database, licence) == before
         else:
             assert reply.status_code == 200, (state, operation, target)
-            assert (reply.json()["state"], reply.json()["state_reason"]) == (after, "监督检查")
+            why = "司法冻结" if operation == "07" else "监督检查"
+            assert (reply.json()["state"], reply.json()["state_reason"]) == (after, why)
             ((found, content, in_log),) = database.execute(
                 "SELECT l.state, v.content, EXISTS (SELECT FROM ledger.pending WHERE entry = v.entry)"
                 " OR EXISTS (SELECT FROM ledger.entry WHERE entry = v.entry)"

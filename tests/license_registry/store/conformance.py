@@ -36,6 +36,18 @@ class StoreConformance:
         store.put(KEY, b"\0\xff")
         assert store.get(KEY) == b"\0\xff"
 
+    def test_several_are_put_as_one_is(self, store: ObjectStore) -> None:
+        several = [(f"licences/{number}", b"%d" % number) for number in range(40)]
+        store.put("licences/7", b"7")
+        store.put_many(several)
+        assert [store.get(key) for key, _ in several] == [data for _, data in several]
+        with pytest.raises(ObjectExists):
+            store.put_many([("other/1", b"1"), ("licences/8", b"forgery")])
+        assert store.get("licences/8") == b"8"
+        for key in TRAVERSALS:
+            with pytest.raises(ValueError, match="not a key"):
+                store.put_many([(key, b"x")])
+
     def test_what_was_never_put_is_missing(self, store: ObjectStore) -> None:
         with pytest.raises(ObjectMissing):
             store.get("licences/none")
