@@ -54,6 +54,11 @@ class Settings(BaseSettings):
     s3_access_key: SecretStr | None = None
     s3_secret_key: SecretStr | None = None
     s3_secure: bool = True
+    s3_retention_days: int | None = Field(
+        default=None,
+        ge=1,
+        description="Days for which nobody can delete or replace an object (object lock, compliance mode)",
+    )
 
     connections: dict[str, SecretStr] = Field(
         default={}, description="JSON: name of a connection → URI, for sources that are fetched"

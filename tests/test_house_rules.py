@@ -116,6 +116,7 @@ COMMAND_LINE_ONLY = {
     "following-already",
     "licence-type-broken",
     "line-invalid",  # stands in the report of a job
+    "store-without-lock",  # told at start
     "story-broken",
     "trust-unusable",
     "webhook-refused",

@@ -48,7 +48,7 @@ from foundation.sensitive import rotate_data_key
 from foundation.settings import Settings, load_master_key
 from foundation.signing import PublicKey
 from foundation.telemetry import configure_logging
-from zhengtong import licence_life, linking, preparing, stewardship, verifying
+from zhengtong import keeping, licence_issuing, licence_life, linking, preparing, stewardship, verifying
 from zhengtong.app import create_app
 from zhengtong.command import JSON_OPTION, Refused, one_line, print_json
 from zhengtong.house import VERIFIER_KEY_FILE, open_keys, open_vault
@@ -366,7 +366,8 @@ def _progress(name: str) -> Callable[[int], None] | None:
 
 main.add_command(preparing.source)
 main.add_command(linking.link)
-main.add_command(licence_life.licence)
+for commands in (licence_issuing, licence_life, keeping):  # each adds its own to one group
+    main.add_command(commands.licence)
 main.add_command(stewardship.waiting)
 main.add_command(verifying.verify)
 main.add_command(verifying.trust_bundle)

@@ -10,13 +10,16 @@ import re
 import secrets
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import urllib3
 from minio import Minio
+from minio.commonconfig import COMPLIANCE
 from minio.error import MinioException, S3Error
+from minio.retention import Retention
 
 from foundation.errors import DomainError
 from foundation.language import _
@@ -42,6 +45,12 @@ class ObjectExists(DomainError):
     code = "object-exists"
 
 
+class StoreWithoutLock(DomainError):
+    """Objects are to be retained, in a bucket that cannot."""
+
+    code = "store-without-lock"
+
+
 class ObjectAltered(DomainError):
     """What the store gave back is not what was put into it."""
 
@@ -52,6 +61,9 @@ WRITERS = 8
 """Files that are made at once."""
 CONNECTIONS = 16
 """Connections to an S3 server that are kept."""
+
+WORKING = "issuing/"
+"""Objects under this are needed for a while only, and never retained."""
 
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 
@@ -153,20 +165,30 @@ class FileStore:
 class S3Store:
     """Objects in a bucket of an S3 server."""
 
-    def __init__(self, client: Minio, bucket: str) -> None:
+    def __init__(self, client: Minio, bucket: str, retention_days: int | None = None) -> None:
         self._client = client
         self._bucket = bucket
+        self._retention = None if retention_days is None else timedelta(days=retention_days)
 
     def prepare(self) -> None:
-        """Make the bucket where it is missing.
+        """Make the bucket where it is missing, with object lock where objects are retained.
 
         Raises:
             StoreUnavailable: the server cannot be reached, or refuses.
+            StoreWithoutLock: objects are to be retained, and the bucket that is there cannot.
         """
+        locked = self._retention is not None
         try:
             if not self._client.bucket_exists(bucket_name=self._bucket):
-                self._client.make_bucket(bucket_name=self._bucket)
+                self._client.make_bucket(bucket_name=self._bucket, object_lock=locked)
+            elif locked:
+                self._client.get_object_lock_config(bucket_name=self._bucket)
         except S3Error as error:
+            if error.code == "ObjectLockConfigurationNotFoundError":
+                raise StoreWithoutLock(
+                    _("bucket {bucket} was made without object lock, so nothing in it can be retained"),
+                    bucket=self._bucket,
+                ) from error
             if error.code != "BucketAlreadyOwnedByYou":  # another process was faster
                 raise StoreUnavailable(_("the request may be repeated later")) from error
         except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
@@ -175,7 +197,11 @@ class S3Store:
     def put(self, key: str, data: bytes) -> None:
         try:
             self._client.put_object(
-                bucket_name=self._bucket, object_name=_checked(key), data=io.BytesIO(data), length=len(data)
+                bucket_name=self._bucket,
+                object_name=_checked(key),
+                data=io.BytesIO(data),
+                length=len(data),
+                retention=self._retained(key),
             )
         except S3Error as error:
             if error.code == "PreconditionFailed":
@@ -214,6 +240,11 @@ class S3Store:
             self._client.remove_object(bucket_name=self._bucket, object_name=_checked(key))
         except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
             raise StoreUnavailable(_("the request may be repeated later")) from error
+
+    def _retained(self, key: str) -> Retention | None:
+        if self._retention is None or key.startswith(WORKING):
+            return None
+        return Retention(COMPLIANCE, datetime.now(UTC) + self._retention)
 
 
 class _PutOnce(urllib3.PoolManager):
@@ -269,6 +300,6 @@ def open_store(settings: Settings) -> ObjectStore:
             timeout=urllib3.Timeout(connect=3, read=10), retries=urllib3.Retry(total=1), maxsize=CONNECTIONS
         ),
     )
-    store = S3Store(client, settings.s3_bucket)
+    store = S3Store(client, settings.s3_bucket, settings.s3_retention_days)
     store.prepare()
     return store

@@ -22,7 +22,7 @@ from license_registry.issuing.bulk.tables import Job
 from license_registry.issuing.errors import KeyReused
 from license_registry.issuing.requests import Key
 from license_registry.ports import Registry
-from license_registry.store.objects import ObjectMissing, StoreFull, StoreUnavailable
+from license_registry.store.objects import WORKING, ObjectMissing, StoreFull, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -152,4 +152,4 @@ def _next_rows(lines: list[bytes], job: Job) -> list[Row]:
 
 
 def _lines_key(job: Job) -> str:
-    return f"issuing/{job.id}.sealed"
+    return f"{WORKING}{job.id}.sealed"

@@ -26,7 +26,6 @@ PREFIX = "/v1/issue-jobs"
 router = APIRouter(prefix=PREFIX, tags=["issuing"])
 
 LINES = "application/x-ndjson"
-Issuer = Annotated[Principal, Depends(requires(Role.ISSUING_AUTHORITY))]
 
 
 @router.post(
@@ -52,7 +51,9 @@ Issuer = Annotated[Principal, Depends(requires(Role.ISSUING_AUTHORITY))]
     summary="Issue many licences, one request a line 批量签发",
 )
 async def issue_many(
-    request: Request, caller: Issuer, kind: Literal["issue", "take-over"] = "issue"
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.ISSUING_AUTHORITY))],
+    kind: Literal["issue", "take-over"] = "issue",
 ) -> dict[str, Any]:
     """Take in lines of JSON, each a request as for one licence. `take-over`: of papers that are in force (存量)."""
     registry: Registry = request.app.state.registry
@@ -73,7 +74,11 @@ async def issue_many(
     responses=documented(REGISTRY_PROBLEMS, [*CALLER_PROBLEMS, "invalid-request", "not-found"]),
     summary="Progress of a job",
 )
-async def progress(job_id: uuid.UUID, request: Request, caller: Issuer) -> dict[str, Any]:
+async def progress(
+    job_id: uuid.UUID,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.ISSUING_AUTHORITY))],
+) -> dict[str, Any]:
     """Tell how far a job of the caller's authority is."""
     return shown_job(await own_job(request.app.state.registry, caller, job_id))
 
@@ -87,7 +92,7 @@ async def progress(job_id: uuid.UUID, request: Request, caller: Issuer) -> dict[
 async def report(
     job_id: uuid.UUID,
     request: Request,
-    caller: Issuer,
+    caller: Annotated[Principal, Depends(requires(Role.ISSUING_AUTHORITY))],
     after: Annotated[int, Query(ge=0)] = 0,
     limit: Annotated[int, Query(ge=1, le=10000)] = 1000,
     refused: bool = False,

@@ -208,3 +208,13 @@ async def results(
         refused_only,
     )
     return [RowResult(**row) for row in rows]
+
+
+async def reasons(connection: Any, job_id: uuid.UUID) -> dict[str, int]:
+    """Return code → rows of a job that were refused for it."""
+    rows = await connection.fetch(
+        "SELECT error, count(*) FROM license_registry.issue_job_row WHERE job_id = $1 AND error IS NOT NULL"
+        " GROUP BY error",
+        job_id,
+    )
+    return {row[0]: row[1] for row in rows}

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from minio import Minio
+from minio.error import S3Error
 from pydantic import SecretStr
 
 from foundation.identity.principals import Role
 from foundation.settings import Settings
-from license_registry.store.objects import ObjectStore, StoreUnavailable, open_store
+from license_registry.store.objects import (
+    ObjectExists,
+    ObjectStore,
+    StoreUnavailable,
+    StoreWithoutLock,
+    open_store,
+)
 from tests.conftest import free_port, serving
 from tests.license_registry.conftest import PERSON, issued
 from tests.license_registry.store.conformance import KEY, StoreConformance
@@ -59,11 +68,44 @@ def test_keys_that_the_server_does_not_know_are_unavailable(server: S3Server, tm
         open_store(s3_settings(server, tmp_path, s3_secret_key=SecretStr("wrong-wrong-wrong")))
 
 
+def test_what_is_retained_cannot_be_removed_by_anybody(server: S3Server, tmp_path: Path) -> None:
+    settings = s3_settings(server, tmp_path, s3_retention_days=1)
+    store = open_store(settings)
+    store.put(KEY, b"licence")
+    store.put_many([("licences/several", b"licence")])
+    store.put("issuing/lines.sealed", b"lines")
+    store.put(KEY, b"licence")
+    with pytest.raises(ObjectExists):
+        store.put(KEY, b"forgery")
+    owner = Minio(server.endpoint, access_key=server.access_key, secret_key=server.secret_key, secure=False)
+    bucket = settings.s3_bucket
+    for key in (KEY, "licences/several"):
+        version = owner.stat_object(bucket_name=bucket, object_name=key).version_id
+        with pytest.raises(S3Error, match="WORM protected"):
+            owner.remove_object(bucket_name=bucket, object_name=key, version_id=version)
+        left = owner.get_object_retention(bucket_name=bucket, object_name=key).retain_until_date
+        assert timedelta(hours=23) < left - datetime.now(UTC) <= timedelta(days=1)
+    # Working files are not: they go when they are done with.
+    version = owner.stat_object(bucket_name=bucket, object_name="issuing/lines.sealed").version_id
+    owner.remove_object(bucket_name=bucket, object_name="issuing/lines.sealed", version_id=version)
+    # At the next start the bucket is found able; one that was made without is refused.
+    assert open_store(settings).get(KEY) == b"licence"
+    plain = s3_settings(server, tmp_path)
+    open_store(plain)
+    with pytest.raises(StoreWithoutLock):
+        open_store(plain.model_copy(update={"s3_retention_days": 1}))
+
+
 def test_a_licence_goes_to_the_server_and_to_its_holder(
     server: S3Server, tmp_path: Path, database_url: str
 ) -> None:
     settings = s3_settings(
-        server, tmp_path, database_url=database_url, listen_port=free_port(), development_issuer=True
+        server,
+        tmp_path,
+        database_url=database_url,
+        listen_port=free_port(),
+        development_issuer=True,
+        holder_register="if-known",
     )
     with serving(settings, database_url) as service:
         authority = service.system("market-regulator", Role.ISSUING_AUTHORITY)
