@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 import license_registry.annual_reports.routes
 import license_registry.audit.routes
@@ -18,13 +19,14 @@ import license_registry.wallets.routes
 from foundation.database import UNAVAILABLE
 from foundation.identity.guard import Guard
 from foundation.problems import install
+from foundation.shortcut import Shortcut
 from license_registry.ports import Registry
 from license_registry.problems import REGISTRY_PROBLEMS
 
 AUDIENCE = "urn:zhengtong:license-registry"
 
 
-def create_app(ports: Registry, guard: Guard) -> FastAPI:
+def create_app(ports: Registry, guard: Guard) -> ASGIApp:
     """Return the application; its ports stay owned, and are closed, by the caller."""
     app = FastAPI(title="证通 电子证照库 · Zhengtong licence registry", version="1", redirect_slashes=False)
     app.state.registry = ports
@@ -44,4 +46,4 @@ def create_app(ports: Registry, guard: Guard) -> FastAPI:
     ):
         app.include_router(room.router)
     install(app, REGISTRY_PROBLEMS, UNAVAILABLE)
-    return app
+    return Shortcut(app, {"/v1/presentations/verify": license_registry.presenting.routes.verify_directly})

@@ -11,6 +11,7 @@ from foundation.settings import Settings
 from foundation.signing import KeyStore
 from license_registry.catalog.types import LicenceTypes
 from license_registry.lifecycle.status_lists import StatusLists
+from license_registry.presenting.tables import Codes
 from license_registry.store.objects import ObjectStore
 
 
@@ -39,7 +40,11 @@ class HolderRegister(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """Rooms of the registry reach everything that is not pure through this; `pool` is of asyncpg."""
+    """Rooms of the registry reach everything that is not pure through this; `pool` is of asyncpg.
+
+    Args:
+        codes: shares round trips between verifications; None where they are few.
+    """
 
     settings: Settings
     pool: Any
@@ -49,6 +54,7 @@ class Registry:
     types: LicenceTypes
     status_lists: StatusLists
     holders: HolderRegister
+    codes: Codes | None = None
 
     @property
     def issuer(self) -> str:

@@ -39,6 +39,7 @@ from license_registry.lifecycle.status_lists import PURPOSE as CREDENTIAL_PURPOS
 from license_registry.lifecycle.status_lists import StatusLists
 from license_registry.notices.deliver import PURPOSE as NOTICE_PURPOSE
 from license_registry.ports import Registry
+from license_registry.presenting.tables import Codes
 from license_registry.store.objects import open_store
 from license_registry.wallets.requests import PURPOSE as REQUEST_PURPOSE
 from zhengtong.holders import RegisteredHolders
@@ -130,6 +131,8 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         people = _people(settings, vault, http)
         token_keys = _TokenKeys(keys)
         issuer = f"{settings.base_url}/registry"
+        codes = Codes(pool)
+        await stack.enter_async_context(codes.running())
         registry = Registry(
             settings,
             pool,
@@ -139,6 +142,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             await asyncio.to_thread(load_types, settings.licence_types_folder),
             StatusLists(pool, keys, issuer),
             RegisteredHolders(pool, vault),
+            codes,
         )
         await stack.enter_async_context(_task(work_forever(registry)))
         yield House(

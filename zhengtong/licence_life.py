@@ -24,8 +24,7 @@ from license_registry.notices.routes import shown as shown_notice
 from license_registry.ports import Registry
 from zhengtong.command import JSON_OPTION, one_line, print_json
 from zhengtong.followed import FollowedRegisters
-from zhengtong.licence_issuing import licence
-from zhengtong.licences import with_registry
+from zhengtong.licences import licence, with_registry
 
 __all__ = ["licence"]
 

@@ -21,6 +21,7 @@ from license_registry.catalog.types import require_type
 from license_registry.disclosing import tables
 from license_registry.disclosing.by_file import verify_upload
 from license_registry.disclosing.by_grant import dossier, require_fields, see
+from license_registry.disclosing.copies import fetch_copy, make_copy
 from license_registry.disclosing.number import check_number
 from license_registry.disclosing.tables import Grant
 from license_registry.issuing.routes import CALLER_PROBLEMS, shown, without_citizen_id
@@ -175,6 +176,62 @@ async def department_dossiers(
     registry: Registry = request.app.state.registry
     found = await dossier(registry, caller, body.holder_code, body.matter, body.case, datetime.now(UTC))
     return {"licences": [shown(licence) for licence in found]}
+
+
+@router.post(
+    "/department/copies",
+    status_code=201,
+    openapi_extra=audited("copy-made"),
+    responses=documented(
+        REGISTRY_PROBLEMS,
+        [
+            *CALLER_PROBLEMS,
+            "invalid-request",
+            "not-found",
+            "disclosure-not-granted",
+            "credential-invalid",
+            "object-missing",
+            "object-altered",
+            "store-full",
+            "store-unavailable",
+        ],
+    ),
+    summary="A marked copy of a licence for the calling department 加注件",
+)
+async def department_copies(
+    body: SeeRequest,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM))],
+) -> dict[str, Any]:
+    """Make a copy that says for whom, for what and until when; its link works once, for ten minutes."""
+    registry: Registry = request.app.state.registry
+    made = await make_copy(registry, caller, body.identifier, body.matter, body.case, datetime.now(UTC))
+    return {
+        "copy": str(made.copy.id),
+        "sha256": made.copy.sha256.hex(),
+        "valid_until": made.copy.valid_until.isoformat(),
+        "link": f"{registry.issuer}/v1/downloads/{made.link}",
+        "link_expires_at": made.link_expires_at.isoformat(),
+    }
+
+
+@router.get(
+    "/downloads/{link}",
+    openapi_extra=audited("copy-fetched"),
+    responses=documented(
+        REGISTRY_PROBLEMS, [*CALLER_PROBLEMS, "link-spent", "object-missing", "object-altered"]
+    ),
+    summary="Fetch a marked copy, once",
+)
+async def downloads(
+    link: str,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM))],
+) -> Response:
+    """Give the copy to the department that it was made for."""
+    registry: Registry = request.app.state.registry
+    data = await fetch_copy(registry, caller, link, datetime.now(UTC))
+    return Response(data, media_type="application/jose", headers={"Cache-Control": "no-store"})
 
 
 @router.get(

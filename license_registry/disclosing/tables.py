@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Index, Integer, Table, Text
+from sqlalchemy import Column, ForeignKey, Index, Integer, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, TIMESTAMP, UUID
 
 from license_registry.tables import Event, add_event, licence, metadata
@@ -147,3 +147,89 @@ async def forgive_guess(connection: Any, about: Sequence[bytes], hour: datetime)
     await connection.execute(
         "DELETE FROM license_registry.number_guess WHERE hour < $1::timestamptz - interval '1 day'", hour
     )
+
+
+marked_copy = Table(
+    "marked_copy",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("identifier", Text, ForeignKey(licence.c.identifier), nullable=False),
+    Column("department", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("matter", Text, nullable=False),
+    Column("valid_until", TIMESTAMP(timezone=True), nullable=False),
+    Column("object_key", Text, nullable=False, unique=True),
+    Column("sha256", BYTEA, nullable=False),
+    Column("made_at", TIMESTAMP(timezone=True), nullable=False),
+    Index("marked_copy_identifier", "identifier"),
+)
+
+download = Table(
+    "download",
+    metadata,
+    Column("link_digest", BYTEA, primary_key=True),
+    Column("copy_id", UUID, ForeignKey(marked_copy.c.id), nullable=False),
+    Column("client_id", Text, nullable=False),
+    Column("expires_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("used_at", TIMESTAMP(timezone=True)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedCopy:
+    """A department's copy: of which licence, for whom, for what, until when; `sha256` of the copy's own bytes."""
+
+    id: uuid.UUID
+    identifier: str
+    department: str
+    purpose: str
+    matter: str
+    valid_until: datetime
+    object_key: str
+    sha256: bytes
+    made_at: datetime
+
+
+async def add_copy(
+    connection: Any,
+    new: MarkedCopy,
+    link_digest: bytes,
+    client_id: str,
+    expires_at: datetime,
+    happened: Event,
+) -> None:
+    """Store a copy, its first link and its event together."""
+    async with connection.transaction():
+        await connection.execute(
+            "INSERT INTO license_registry.marked_copy VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            new.id,
+            new.identifier,
+            new.department,
+            new.purpose,
+            new.matter,
+            new.valid_until,
+            new.object_key,
+            new.sha256,
+            new.made_at,
+        )
+        await connection.execute(
+            "INSERT INTO license_registry.download VALUES ($1, $2, $3, $4)",
+            link_digest,
+            new.id,
+            client_id,
+            expires_at,
+        )
+        await add_event(connection, happened)
+
+
+async def take_link(connection: Any, link_digest: bytes, client_id: str, now: datetime) -> MarkedCopy | None:
+    """Use a link up: only its own client, once, before it expires, gets the copy."""
+    row = await connection.fetchrow(
+        "WITH taken AS (UPDATE license_registry.download SET used_at = $3 WHERE link_digest = $1"
+        " AND client_id = $2 AND used_at IS NULL AND expires_at > $3 RETURNING copy_id)"
+        " SELECT c.* FROM taken JOIN license_registry.marked_copy c ON c.id = taken.copy_id",
+        link_digest,
+        client_id,
+        now,
+    )
+    return None if row is None else MarkedCopy(**row)

@@ -7,6 +7,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
@@ -15,6 +16,7 @@ from foundation.identity.guard import audited, requires
 from foundation.identity.principals import Principal, Role
 from foundation.language import both
 from foundation.problems import documented
+from foundation.shortcut import read_body
 from foundation.text import Code, FreeText
 from license_registry import tables
 from license_registry.audit.event import happened
@@ -165,6 +167,7 @@ _PRESENTING = [
     *CALLER_PROBLEMS,
     "invalid-request",
     "not-found",
+    "holder-ended",
     "credential-invalid",
     "delegation-invalid",
     "holder-ended",
@@ -261,17 +264,29 @@ async def verify(
     body: CodeVerification,
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.COUNTER))],
-) -> dict[str, Any]:
+) -> Response:
     """Verify a presentation: result code 0 to 6, every check by name, the disclosed fields.
 
     Of a code for several licences the others stand in `further`.
     """
+    return await _verify(request, caller, body)
+
+
+_verifying = requires(Role.COUNTER)
+
+
+async def verify_directly(request: Request) -> Response:
+    """Do the same for `foundation.shortcut`."""
+    return await _verify(request, await _verifying(request), await read_body(request, CodeVerification))
+
+
+async def _verify(request: Request, caller: Principal, body: CodeVerification) -> Response:
     registry: Registry = request.app.state.registry
     first, *further = await verify_code(registry, caller, body.code, body.case, datetime.now(UTC))
     told = _verified(first)
     if further:
         told["further"] = [_verified(each) for each in further]
-    return told
+    return Response(orjson.dumps(told), media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
 def _verified(verified: Verified) -> dict[str, Any]:

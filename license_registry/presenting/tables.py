@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, TIMESTAMP, UUID
 
+from foundation.grouping import Grouped
 from license_registry.lifecycle.states import State
 from license_registry.tables import Event, Presentation, add_event, licence, metadata, presentation
 
@@ -127,70 +130,129 @@ async def add_presentation(
 
 async def find_shown(connection: Any, code_digest: bytes) -> Shown | None:
     """Return a presentation with what it shows, without using it."""
-    row = await connection.fetchrow(
-        "SELECT p.*, l.issuer, l.state FROM license_registry.presentation p"
-        " JOIN license_registry.licence l USING (identifier) WHERE p.code_digest = $1",
-        code_digest,
-    )
-    if row is None:
-        return None
-    told = dict(row)
-    first = Part(told["identifier"], told.pop("issuer"), State(told.pop("state")), told["sealed"])
-    found = Presentation(**told)
-    if not found.further:
-        return Shown(found, (first,))
-    rows = await connection.fetch(
-        "SELECT p.identifier, l.issuer, l.state, p.sealed FROM license_registry.presentation_part p"
-        " JOIN license_registry.licence l USING (identifier) WHERE p.code_digest = $1 ORDER BY p.position",
-        code_digest,
-    )
-    return Shown(found, (first, *(Part(**{**each, "state": State(each["state"])}) for each in rows)))
+    return (await find_many(connection, [code_digest]))[0]
 
 
-async def use(
-    connection: Any, shown: Shown, now: datetime, happened: Sequence[Event], delegation: uuid.UUID | None
-) -> bool:
-    """Use a code up and record its verification, in one statement; False if it could not be used.
+async def find_many(connection: Any, code_digests: Sequence[bytes]) -> list[Shown | None]:
+    """Return in step the presentations of several codes, None for codes that are none."""
+    rows = await connection.fetch(_FIND, code_digests)
+    found: dict[bytes, Shown] = {}
+    for row in rows:
+        told = dict(row)
+        first = Part(told["identifier"], told.pop("issuer"), State(told.pop("state")), told["sealed"])
+        found[told["code_digest"]] = Shown(Presentation(**told), (first,))
+    for digest, shown in found.items():
+        if shown.presentation.further:
+            more = await connection.fetch(_FURTHER, digest)
+            parts = (Part(**{**each, "state": State(each["state"])}) for each in more)
+            found[digest] = replace(shown, parts=(*shown.parts, *parts))
+    return [found.get(digest) for digest in code_digests]
 
-    It can be used once, before it expires, while every licence is in the state that was judged, and while the
+
+_FIND = """
+SELECT p.*, l.issuer, l.state FROM unnest($1::bytea[]) AS asked (code_digest)
+JOIN license_registry.presentation p USING (code_digest)
+JOIN license_registry.licence l USING (identifier)
+"""
+_FURTHER = """
+SELECT p.identifier, l.issuer, l.state, p.sealed FROM license_registry.presentation_part p
+JOIN license_registry.licence l USING (identifier) WHERE p.code_digest = $1 ORDER BY p.position
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A code to be used up: what was judged of it, the moment, and the events to be recorded with it."""
+
+    shown: Shown
+    now: datetime
+    happened: tuple[Event, ...]
+
+
+async def use_many(connection: Any, uses: Sequence[Use]) -> list[bool]:
+    """Use codes up and record their verifications, in one statement; False for one that could not be used.
+
+    A code can be used once, before it expires, while every licence is in the state that was judged, and while the
     delegation that it was made by stands. False changes nothing.
     """
-    (first, *_more) = happened
-    row = await connection.fetchrow(
+    parts = [(turn, part) for turn, use in enumerate(uses, 1) for part in use.shown.parts]
+    events = [(turn, event) for turn, use in enumerate(uses, 1) for event in use.happened]
+    rows = await connection.fetch(
         _USE,
-        shown.presentation.code_digest,
-        now,
-        [part.identifier for part in shown.parts],
-        [part.state.value for part in shown.parts],
-        [event.entry for event in happened],
-        [event.id for event in happened],
-        [event.identifier for event in happened],
-        first.kind,
-        [event.salt for event in happened],
-        [event.content for event in happened],
-        delegation,
+        [use.shown.presentation.code_digest for use in uses],
+        [use.now for use in uses],
+        [use.shown.presentation.delegation for use in uses],
+        [turn for turn, _part in parts],
+        [part.identifier for _turn, part in parts],
+        [part.state.value for _turn, part in parts],
+        [turn for turn, _event in events],
+        [event.id for _turn, event in events],
+        [event.identifier for _turn, event in events],
+        [event.kind for _turn, event in events],
+        [event.recorded_at for _turn, event in events],
+        [event.entry for _turn, event in events],
+        [event.salt for _turn, event in events],
+        [event.content for _turn, event in events],
     )
-    return row is not None
+    used = {row["turn"] for row in rows}
+    return [turn in used for turn in range(1, len(uses) + 1)]
 
 
 _USE = """
-WITH used AS (
-    UPDATE license_registry.presentation SET used_at = $2
-    WHERE code_digest = $1 AND used_at IS NULL AND expires_at > $2
-    AND NOT EXISTS (SELECT FROM unnest($3::text[], $4::text[]) AS judged (identifier, state)
-        JOIN license_registry.licence l USING (identifier) WHERE l.state <> judged.state)
-    AND ($11::uuid IS NULL OR EXISTS (SELECT FROM license_registry.delegation
-        WHERE id = $11 AND withdrawn_at IS NULL AND valid_until > $2))
-    RETURNING code_digest
-), promised AS (
-    INSERT INTO ledger.pending (entry) SELECT entry FROM used, unnest($5::bytea[]) AS entry
+WITH changed AS (
+    SELECT j.turn FROM unnest($4::bigint[], $5::text[], $6::text[]) AS j (turn, identifier, state)
+    JOIN license_registry.licence l ON l.identifier = j.identifier WHERE l.state <> j.state
+), used AS (
+    UPDATE license_registry.presentation p SET used_at = a.now
+    FROM unnest($1::bytea[], $2::timestamptz[], $3::uuid[])
+        WITH ORDINALITY AS a (code_digest, now, delegation, turn)
+    WHERE p.code_digest = a.code_digest AND p.used_at IS NULL AND p.expires_at > a.now
+    AND a.turn NOT IN (SELECT turn FROM changed)
+    AND (a.delegation IS NULL OR EXISTS (SELECT FROM license_registry.delegation d
+        WHERE d.id = a.delegation AND d.withdrawn_at IS NULL AND d.valid_until > a.now))
+    RETURNING a.turn
 ), recorded AS (
     INSERT INTO license_registry.event (id, identifier, kind, recorded_at, entry, salt, content)
-    SELECT e.id, e.identifier, $8, $2, e.entry, e.salt, e.content FROM used,
-    unnest($6::uuid[], $7::text[], $5::bytea[], $9::bytea[], $10::bytea[]) AS e (id, identifier, entry, salt, content)
+    SELECT e.id, e.identifier, e.kind, e.recorded_at, e.entry, e.salt, e.content
+    FROM unnest($7::bigint[], $8::uuid[], $9::text[], $10::text[], $11::timestamptz[], $12::bytea[],
+        $13::bytea[], $14::bytea[]) AS e (turn, id, identifier, kind, recorded_at, entry, salt, content)
+    JOIN used USING (turn)
+    RETURNING entry
+), promised AS (
+    INSERT INTO ledger.pending (entry) SELECT entry FROM recorded
 )
-SELECT true FROM used
+SELECT turn FROM used
 """
+
+
+class Codes:
+    """Finds codes and uses them up; verifications that run at the same moment share round trips and commits."""
+
+    def __init__(self, pool: Any) -> None:
+        self._find: Grouped[bytes, Shown | None] = Grouped(partial(find_many, pool))
+        # In the order of the codes, so that two processes with the same ones do not wait for each other.
+        self._use: Grouped[Use, bool] = Grouped(partial(_use_in_order, pool))
+
+    async def find(self, code_digest: bytes) -> Shown | None:
+        """As `find_shown`."""
+        return await self._find(code_digest)
+
+    async def use(self, use: Use) -> bool:
+        """As `use_many`, for one."""
+        return await self._use(use)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the tasks that do the work; on leaving, what still waits is done first."""
+        async with self._find.running(), self._use.running():
+            yield
+
+
+async def _use_in_order(pool: Any, uses: list[Use]) -> list[bool]:
+    order = sorted(range(len(uses)), key=lambda place: uses[place].shown.presentation.code_digest)
+    done = await use_many(pool, [uses[place] for place in order])
+    results = dict(zip(order, done, strict=True))
+    return [results[place] for place in range(len(uses))]
 
 
 async def use_offline(connection: Any, code_id: bytes, now: datetime, happened: Event) -> bool:

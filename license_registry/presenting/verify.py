@@ -65,7 +65,7 @@ async def verify_code(
     digest = code_digest(code.removeprefix(QR_PREFIX))
     trust = current_trust(registry, now)
     for _try in range(TRIES):
-        shown = await tables.find_shown(registry.pool, digest)
+        shown = await _find(registry, digest)
         if shown is None:
             raise NotFound(_("no such code"))
         presentation = shown.presentation
@@ -89,11 +89,23 @@ async def verify_code(
             events.append(
                 happened("presentation-verified", part.identifier, caller, now, **facts, **told, **acting)
             )
-        if await tables.use(registry.pool, shown, now, events, presentation.delegation):
+        if await _use(registry, tables.Use(shown, now, tuple(events))):
             return verified
         if presentation.delegation is not None:
             await _require_standing(registry, presentation.delegation)
     raise CodeUsed(_("a code works once; ask the holder for a new one"))
+
+
+async def _find(registry: Registry, digest: bytes) -> tables.Shown | None:
+    if registry.codes is None:
+        return await tables.find_shown(registry.pool, digest)
+    return await registry.codes.find(digest)
+
+
+async def _use(registry: Registry, use: tables.Use) -> bool:
+    if registry.codes is None:
+        return (await tables.use_many(registry.pool, [use]))[0]
+    return await registry.codes.use(use)
 
 
 def _judge(

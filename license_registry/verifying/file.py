@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import orjson
+
 from foundation.errors import DomainError
 from foundation.language import _
+from foundation.signing import decode_base64url
 from license_registry.verifying import images
 from license_registry.verifying.answer import verify_answer
+from license_registry.verifying.copy import TYPE as COPY_TYPE
+from license_registry.verifying.copy import verify_copy
 from license_registry.verifying.credential import verify_credential, verify_offline_code
 from license_registry.verifying.offline_code import PREFIX
 from license_registry.verifying.trust import Trust
@@ -57,8 +62,16 @@ def verify_bytes(data: bytes, name: str, trust: Trust, now: datetime, ways: Ways
     if "~" in text:
         return verify_credential(text, trust, now, require_status=ways.require_status)
     if text.count(".") == 2:
-        return verify_answer(text, trust, now)
+        return (verify_copy if _type(text) == COPY_TYPE else verify_answer)(text, trust, now)
     raise FileUnreadable(_("{file} holds no licence"), file=name)
+
+
+def _type(token: str) -> object:
+    """Return what a token says that it is; whether that holds is checked with its signature."""
+    try:
+        return orjson.loads(decode_base64url(token.partition(".")[0])).get("typ")
+    except (AttributeError, ValueError):
+        return None
 
 
 def _text(data: bytes, name: str) -> str:

@@ -71,8 +71,31 @@ CREATE INDEX number_guess_hour ON license_registry.number_guess (hour);
 CREATE INDEX licence_number ON license_registry.licence (number, type_code);
 """
 
+COPIES = """
+CREATE TABLE license_registry.marked_copy (
+    id uuid PRIMARY KEY,
+    identifier text NOT NULL REFERENCES license_registry.licence (identifier),
+    department text NOT NULL,
+    purpose text NOT NULL,
+    matter text NOT NULL,
+    valid_until timestamptz NOT NULL,
+    object_key text NOT NULL UNIQUE,
+    sha256 bytea NOT NULL,
+    made_at timestamptz NOT NULL
+);
+CREATE INDEX marked_copy_identifier ON license_registry.marked_copy (identifier);
+CREATE TABLE license_registry.download (
+    link_digest bytea PRIMARY KEY,
+    copy_id uuid NOT NULL REFERENCES license_registry.marked_copy (id),
+    client_id text NOT NULL,
+    expires_at timestamptz NOT NULL,
+    used_at timestamptz
+);
+"""
+
 
 def upgrade() -> None:
     op.execute(CODES)
     op.execute(DELEGATIONS)
     op.execute(DISCLOSING)
+    op.execute(COPIES)

@@ -1,0 +1,133 @@
+"""A department's copy is a marked copy (加注件): it says for whom, for what, until when; it is no licence itself."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import secrets
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from foundation.identity.principals import Principal
+from foundation.language import _
+from foundation.sensitive import SealBroken
+from foundation.signing import canonical_json, sign_compact
+from license_registry import tables as licences
+from license_registry.audit.event import happened
+from license_registry.disclosing import tables
+from license_registry.disclosing.by_grant import see
+from license_registry.disclosing.errors import LinkSpent
+from license_registry.disclosing.tables import MarkedCopy
+from license_registry.lifecycle.status_lists import PURPOSE
+from license_registry.ports import Registry
+from license_registry.store.objects import ObjectAltered
+from license_registry.verifying.copy import TYPE
+
+LINK_LIVES: Final = timedelta(minutes=10)
+LINK_BYTES: Final = 24
+
+
+@dataclass(frozen=True, slots=True)
+class CopyMade:
+    """The copy, and the link to fetch it once within ten minutes."""
+
+    copy: MarkedCopy
+    link: str
+    link_expires_at: datetime
+
+
+async def make_copy(
+    registry: Registry, caller: Principal, identifier: str, matter: str, case: str, now: datetime
+) -> CopyMade:
+    """Make a marked copy of a licence by the caller's grant.
+
+    1. See the licence as the grant allows; that is recorded.
+    2. Sign the fields with the mark: for whom, for what, until when the grant ends.
+    3. Put the copy into the store, sealed. Dying after this leaves an object that nothing names.
+    4. Write copy, link and event, with the copy's own digest, in one transaction.
+
+    Raises:
+        as `by_grant.see`; StoreFull, StoreUnavailable: nothing was made.
+    """
+    seen = await see(registry, caller, identifier, matter, case, now)
+    copy_id = uuid.uuid4()
+    claims = {
+        "iss": registry.issuer,
+        "iat": int(now.timestamp()),
+        "jti": str(copy_id),
+        "exp": int(seen.grant.valid_until.timestamp()),
+        "licence": dict(seen.verdict.fields),
+        "state": seen.licence.state.value,
+        "lead_copy_sha256": seen.licence.object_sha256.hex(),
+        "marked": {
+            "JZJZZ": "加注件",
+            "JZJZZZ": caller.department,
+            "JZJZZSJ": now.isoformat(),
+            "JZJZZSY": seen.grant.purpose,
+            "JZJYXQJZSJ": seen.grant.valid_until.isoformat(),
+            "matter": matter,
+            "case": case,
+        },
+    }
+    data = sign_compact(registry.keys.signer(PURPOSE), canonical_json(claims), TYPE).encode("ascii")
+    key = f"copies/{copy_id}.jws"
+    copy = MarkedCopy(
+        copy_id,
+        identifier,
+        caller.department,
+        seen.grant.purpose,
+        matter,
+        seen.grant.valid_until,
+        key,
+        hashlib.sha256(data).digest(),
+        now,
+    )
+    await asyncio.to_thread(registry.store.put, key, registry.vault.seal(data, key.encode()))
+    link = base64.urlsafe_b64encode(secrets.token_bytes(LINK_BYTES)).decode("ascii")
+    expires_at = now + LINK_LIVES
+    event = happened(
+        "copy-made",
+        identifier,
+        caller,
+        now,
+        copy=str(copy_id),
+        copy_sha256=copy.sha256.hex(),
+        purpose=copy.purpose,
+        matter=matter,
+        case=case,
+        until=copy.valid_until.isoformat(),
+    )
+    async with registry.pool.acquire() as connection:
+        await tables.add_copy(connection, copy, _digest(link), caller.id, expires_at, event)
+    return CopyMade(copy, link, expires_at)
+
+
+async def fetch_copy(registry: Registry, caller: Principal, link: str, now: datetime) -> bytes:
+    """Give a copy out by its link, once.
+
+    Raises:
+        LinkSpent: used, over, somebody else's, or none at all: all the same. ObjectMissing, ObjectAltered.
+    """
+    async with registry.pool.acquire() as connection, connection.transaction():
+        copy = await tables.take_link(connection, _digest(link), caller.id, now)
+        if copy is None:
+            raise LinkSpent(_("a link works once, for ten minutes, for whom it was made"))
+        # Within the transaction: where the store fails the link is not used up.
+        sealed = await asyncio.to_thread(registry.store.get, copy.object_key)
+        try:
+            data = registry.vault.open(sealed, copy.object_key.encode())
+        except SealBroken as error:
+            raise ObjectAltered(_("the stored copy is not the one that was made")) from error
+        if hashlib.sha256(data).digest() != copy.sha256:
+            raise ObjectAltered(_("the stored copy is not the one that was made"))
+        await licences.add_event(
+            connection, happened("copy-fetched", copy.identifier, caller, now, copy=str(copy.id))
+        )
+    return data
+
+
+def _digest(link: str) -> bytes:
+    return hashlib.sha256(link.encode()).digest()
