@@ -32,7 +32,8 @@ from license_registry.linked_change.follow import Followed, FollowingAlready, ca
 from license_registry.linked_change.standing import MergedAlready, merge
 from license_registry.linked_change.tables import Seen
 from license_registry.ports import Registry
-from license_registry.presenting.present import Occasion, Wanted, present
+from license_registry.presenting.present import Occasion, present
+from license_registry.presenting.present import Wanted as Shown
 from tests.license_registry.conftest import AUTHORITY, HOLDER, NOW, PERSON, registry, request
 from zhengtong.followed import FollowedRegisters
 
@@ -185,11 +186,11 @@ def test_an_entity_that_its_register_no_longer_names_is_struck_off(told: Callabl
             "p", "", frozenset({Role.PERSON}), ports.vault.blind_index("citizen-id", PERSON)
         )
         with pytest.raises(HolderEnded, match="no longer in its register"):
-            await present(ports, presenter, [Wanted(business, ("established_on",))], AT_COUNTER, LATER)
+            await present(ports, presenter, [Shown(business, ("established_on",))], AT_COUNTER, LATER)
         # It comes back, as it was.
         register.put("legal_entity", HOLDER, LATER, name=NAME, code=HOLDER)
         assert (await followed(ports, LATER)).tasks == 0
-        await present(ports, presenter, [Wanted(business, ("established_on",))], AT_COUNTER, LATER)
+        await present(ports, presenter, [Shown(business, ("established_on",))], AT_COUNTER, LATER)
 
     told(story)
 
@@ -222,7 +223,7 @@ def test_a_death_reaches_every_licence_of_the_person(told: Callable[[Story], Non
         assert await open_tasks(ports) == {(licence, "death", "change")}
         holder = Principal("p", "", frozenset({Role.PERSON}), ports.vault.blind_index("citizen-id", PERSON))
         with pytest.raises(HolderEnded, match="dead"):
-            await present(ports, holder, [Wanted(licence, ())], AT_COUNTER, LATER)
+            await present(ports, holder, [Shown(licence, ())], AT_COUNTER, LATER)
         with pytest.raises(HolderEnded, match="dead"):
             await made(ports, licence_type="personal", fields=fields, presenter=None)
         # Gone from the register of people afterwards: it stays the one death.
@@ -317,10 +318,10 @@ def test_a_holder_merged_into_another_gets_and_shows_nothing(told: Callable[[Sto
         presenter = Principal(
             "p", "", frozenset({Role.PERSON}), ports.vault.blind_index("citizen-id", PERSON)
         )
-        await present(ports, presenter, [Wanted(business, ())], AT_COUNTER, NOW)
+        await present(ports, presenter, [Shown(business, ())], AT_COUNTER, NOW)
         assert await merge(ports, operator, "001", HOLDER, survivor, "吸收合并", NOW) == 1
         with pytest.raises(HolderEnded, match="merged"):
-            await present(ports, presenter, [Wanted(business, ())], AT_COUNTER, NOW)
+            await present(ports, presenter, [Shown(business, ())], AT_COUNTER, NOW)
         with pytest.raises(HolderEnded, match="merged"):
             await made(ports)
         assert await open_tasks(ports) == {(business, "struck_off", "change")}
