@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy
 import orjson
 import pytest
+import zxingcpp
 from cryptography import x509
 
 from demonstration.parties import System
@@ -212,3 +215,25 @@ def test_no_secret_of_a_wallet_stands_in_the_database(service: Service, wallet: 
     for secret in (grant(offered)["pre-authorized_code"], token, offered["transaction_code"]):
         assert secret not in rows
         assert secret.encode().hex() not in rows
+
+
+def test_the_qr_code_holds_the_link(wallet: Wallet, licence: str) -> None:
+    offered = wallet.offered(licence)
+    (found,) = zxingcpp.read_barcodes(drawn(offered["qr_svg"]))
+    assert found.text == offered["credential_offer_uri"]
+
+
+def drawn(svg: str) -> Any:
+    """The picture of an SVG of horizontal lines only, four pixels a module."""
+    (side,) = re.findall(r'<svg[^>]* width="(\d+)"', svg)
+    picture = numpy.full((int(side) // 4, int(side) // 4), 255, dtype=numpy.uint8)
+    (path,) = re.findall(r' d="([^"]+)"', svg)
+    x = y = 0.0
+    for command, numbers in re.findall(r"([Mmh])([-\d. ]+)", path):
+        given = [float(number) for number in numbers.replace("-", " -").split()]
+        if command == "h":
+            picture[int(y), int(x) : int(x + given[0])] = 0
+            x += given[0]
+        else:
+            x, y = (given[0], given[1]) if command == "M" else (x + given[0], y + given[1])
+    return numpy.kron(picture, numpy.ones((4, 4), dtype=numpy.uint8))
