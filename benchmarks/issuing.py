@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import statistics
 import sys
@@ -97,6 +98,10 @@ async def measure(settings: Settings, address: str, rows: int) -> list[float]:
         await register_holders(pool, vault, rows)
         await bulk(whole, "W", BATCH)
         size, token = await sizes(whole)
+        # As the service does at start (`zhengtong/app.py`).
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
         print(f"{size:,} bytes a licence in the database, {token:,} signed")
         for turn in range(ROUNDS):
             floor = rows / await asyncio.to_thread(bare, address, keys, size, token, turn, rows)

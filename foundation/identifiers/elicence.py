@@ -72,6 +72,9 @@ class ElicenceIdentifier:
         if not 1 <= version <= 999:
             raise IdentifierError(KIND, "ill-formed", "the version is not within 1 to 999")
         covered = f"{type_code}{issuer}{serial}{version:03d}"
+        if _TYPE.fullmatch(type_code) and _ISSUER.fullmatch(issuer) and _SERIAL.fullmatch(serial):
+            return cls(type_code, issuer, serial, version, mod_37_36(covered))
+        # Reading it says which part is malformed.
         check = mod_37_36(covered) if re.fullmatch(r"[0-9A-Z]+", covered) else "0"
         return cls.parse(f"{ROOT}.{type_code}.{issuer}.{serial}.{version:03d}.{check}")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import uuid
 from datetime import UTC, datetime
@@ -26,7 +25,7 @@ from license_registry.store.objects import WORKING, ObjectMissing, StoreFull, St
 
 logger = logging.getLogger(__name__)
 
-BATCH = 200
+BATCH = 500
 """Rows of one transaction: what a job that dies does again."""
 LOOKS_EVERY_SECONDS = 0.5
 _FOR_A_WHILE: tuple[type[Exception], ...] = (StoreFull, StoreUnavailable, *UNAVAILABLE)
@@ -44,7 +43,7 @@ async def submit(
     Raises:
         KeyReused, StoreFull, StoreUnavailable: nothing was taken in.
     """
-    digest = hashlib.sha256(body).digest()
+    digest = registry.vault.fingerprint(body)
     while True:
         existing = await tables.find_by_key(registry.pool, key.client_id, key.text)
         if existing is not None:

@@ -62,7 +62,7 @@ async def issue_many(
         raise KeyInvalid(_("send 1 to 200 visible ASCII characters, new for each request"))
     now = datetime.now(UTC)
     job = await submit(registry, caller, key, kind, await request.body(), now)
-    event = happened("issue-job", None, caller, now, job=str(job.id), rows=job.rows, body=job.digest.hex())
+    event = happened("issue-job", None, caller, now, job=str(job.id), rows=job.rows)
     async with registry.pool.acquire() as connection:
         await add_event(connection, event)
     return shown_job(job)

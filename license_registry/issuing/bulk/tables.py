@@ -57,7 +57,7 @@ class Job:
     """Many requests of one client, worked on in order.
 
     Args:
-        digest: SHA-256 of what was sent.
+        digest: keyed fingerprint of what was sent.
         kind: `issue` or `take-over` from a file that was sent, `credentials` from a register.
         state: `open` until all rows are done; then `done`; `failed` if it cannot go on, which `problem` says.
         rows: how many there are; `next_row` is the first, counted from 1, that is not done yet.

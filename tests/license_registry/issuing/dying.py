@@ -69,6 +69,7 @@ async def main(home: str, address: str, step: str, when: str, turn: str, *work: 
     if step != "none":
         owner, name = STEPS[step]
         setattr(owner, name, deadly(getattr(owner, name), when, int(turn)))
+    jobs.BATCH = 200
     settings = Settings(home=Path(home), database_url=address, holder_register="if-known")
     async with registry(settings, address) as ports:
         if work[0] == "one":
