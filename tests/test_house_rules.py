@@ -111,6 +111,7 @@ def errors() -> set[type[DomainError]]:
 # Refusals that never reach HTTP: a command tells them on one line.
 COMMAND_LINE_ONLY = {
     "airflow-broken",
+    "answer-invalid",
     "correction-refused",
     "no-windows",
     "following-already",

@@ -1,20 +1,25 @@
-"""Commands on what is kept: reading the whole object store against its digests."""
+"""Commands on what is kept: reading the whole store against its digests, archiving closed matters."""
 
 from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
+from foundation.identity.principals import Principal, Role
 from foundation.language import _, both
 from foundation.settings import Settings
+from license_registry.archive.keep import Archived, ToKeep, keep
 from license_registry.ports import Registry
 from license_registry.store.scrub import Scrubbed, scrub
 from zhengtong.command import JSON_OPTION, one_line, print_json
 from zhengtong.licences import licence, with_registry
 
 __all__ = ["licence"]
+
+ARCHIVIST = Principal("zhengtong-archive", "", frozenset({Role.OPERATOR}))
 
 
 @licence.command(
@@ -51,3 +56,53 @@ def scrub_command(settings: Settings, as_json: bool) -> None:
         for each in found.findings:
             click.echo(f"✗ {each.kind} {each.identifier} {each.key}")
     sys.exit(1 if found.findings else 0)
+
+
+@licence.command(
+    "archive",
+    help="办结事项归档：证照、签名答复、文件 · Archive what a closed matter rests on, in one package",
+)
+@click.argument("matter")
+@click.argument("case")
+@click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--licence", "identifiers", multiple=True, help="证照标识 · Identifier of a licence")
+@click.option(
+    "--answer",
+    "answers",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="签名答复 · Answer",
+)
+@click.option(
+    "--document",
+    "documents",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="文件 · Document",
+)
+@click.pass_obj
+@one_line
+def archive_command(
+    settings: Settings,
+    matter: str,
+    case: str,
+    output: Path,
+    identifiers: tuple[str, ...],
+    answers: tuple[Path, ...],
+    documents: tuple[Path, ...],
+) -> None:
+    now = datetime.now(UTC)
+    wanted = ToKeep(
+        matter,
+        case,
+        identifiers,
+        [path.read_text(encoding="ascii").strip() for path in answers],
+        {path.name: path.read_bytes() for path in documents},
+    )
+
+    async def work(registry: Registry) -> Archived:
+        return await keep(registry, ARCHIVIST, wanted, now)
+
+    made = with_registry(settings, now, work)
+    output.write_bytes(made.data)
+    click.echo(both(_("Archived as {key}, {size} bytes"), key=made.key, size=len(made.data)))

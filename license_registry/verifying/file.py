@@ -9,24 +9,22 @@ from pathlib import Path
 
 import orjson
 
-from foundation.errors import DomainError
 from foundation.language import _
 from foundation.signing import decode_base64url
 from license_registry.verifying import images
 from license_registry.verifying.answer import verify_answer
+from license_registry.verifying.archive import verify_archive
 from license_registry.verifying.copy import TYPE as COPY_TYPE
 from license_registry.verifying.copy import verify_copy
 from license_registry.verifying.credential import verify_credential, verify_offline_code
+from license_registry.verifying.errors import FileUnreadable
 from license_registry.verifying.offline_code import PREFIX
 from license_registry.verifying.trust import Trust
 from license_registry.verifying.verdict import Verdict
 
 LONGEST_TEXT = 1 << 20
 ONLINE_PREFIX = "ZT1:"
-
-
-class FileUnreadable(DomainError):
-    code = "file-unreadable"
+ZIP = b"PK\x03\x04"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +46,14 @@ def verify_path(path: Path, trust: Trust, now: datetime, ways: Ways) -> Verdict:
 
 
 def verify_bytes(data: bytes, name: str, trust: Trust, now: datetime, ways: Ways) -> Verdict:
-    """Verify a credential (SD-JWT VC), a signed code as text or picture, or a signed answer (compact JWS).
+    """Verify a credential (SD-JWT VC), a signed code as text or picture, a signed answer (compact JWS), or an archive.
 
     Raises:
         FileUnreadable: it is nothing of this; `name` is the file's, for the message.
         PictureUnreadable: a picture without one QR code.
     """
+    if data.startswith(ZIP):
+        return verify_archive(data, name, trust)
     text = images.read_qr(data) if images.is_picture(data) else _text(data, name)
     if text.startswith(PREFIX):
         return verify_offline_code(text, trust, now, ways.first_use)

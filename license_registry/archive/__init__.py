@@ -1,0 +1,1 @@
+"""E-archive packages of closed matters."""

@@ -1,0 +1,164 @@
+"""E-archive packages: a zip of what a closed matter rests on, with a signed manifest; made and verified.
+
+    manifest.jws                  the signed manifest: matter, case, date, path and digests of every other file
+    licences/<identifier>.sdjwt   credentials
+    answers/<n>.jws               signed answers of the exchange
+    documents/<name>              whatever else belongs to the matter
+    evidence/status-lists.json    status lists of the day, by their addresses
+    evidence/certificates.pem     chains of the keys that signed
+
+Licences are judged as of the date of the archive, by the status lists of that day.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+from cryptography.hazmat.primitives.hashes import SM3, Hash
+
+from foundation.language import _
+from foundation.signing import Algorithm, BadJws, Signer, canonical_json, sign_compact, verify_compact
+from license_registry.presenting.check import Result
+from license_registry.verifying.answer import verify_answer
+from license_registry.verifying.credential import verify_credential
+from license_registry.verifying.errors import FileUnreadable
+from license_registry.verifying.trust import CREDENTIAL, Trust, judge_key
+from license_registry.verifying.verdict import (
+    CERTIFICATE,
+    DIGESTS,
+    ISSUER,
+    SIGNATURE,
+    Reason,
+    Verdict,
+    refused,
+)
+
+KIND: Final = "archive"
+TYPE: Final = "zhengtong-archive+jwt"
+MANIFEST: Final = "manifest.jws"
+STATUS_LISTS: Final = "evidence/status-lists.json"
+CERTIFICATES: Final = "evidence/certificates.pem"
+LONGEST_BYTES: Final = 512 << 20
+MOST_FILES: Final = 10_000
+_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
+
+
+def make_archive(
+    signer: Signer, files: Mapping[str, bytes], facts: Mapping[str, str], now: datetime
+) -> bytes:
+    """Return the package; the same files and facts at the same moment give the same manifest.
+
+    Args:
+        files: by their paths in the package.
+        facts: what the archive is of, such as matter and case.
+    """
+    manifest = {
+        **facts,
+        "iat": int(now.timestamp()),
+        "files": [
+            {"path": path, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "sm3": _sm3(data)}
+            for path, data in sorted(files.items())
+        ],
+    }
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
+        token = sign_compact(signer, canonical_json(manifest), TYPE)
+        archive.writestr(zipfile.ZipInfo(MANIFEST, _EPOCH), token)
+        for path, data in sorted(files.items()):
+            archive.writestr(zipfile.ZipInfo(path, _EPOCH), data, zipfile.ZIP_DEFLATED)
+    return held.getvalue()
+
+
+def verify_archive(data: bytes, name: str, trust: Trust) -> Verdict:
+    """Verify a package: its manifest's signature, that it holds the files of the manifest and no others, and each.
+
+    Raises:
+        FileUnreadable: it is no package.
+    """
+    files = _read(data, name)
+    token = files.pop(MANIFEST, None)
+    if token is None:
+        raise FileUnreadable(_("{file} holds no licence"), file=name)
+    try:
+        verified = verify_compact(token.decode("ascii"), trust.public_keys, TYPE, frozenset(Algorithm))
+        manifest: dict[str, Any] = orjson.loads(verified.payload)
+        made_at = datetime.fromtimestamp(manifest["iat"], UTC)
+        listed = {str(told["path"]): (told["sha256"], told["sm3"]) for told in manifest["files"]}
+    except BadJws as error:
+        return refused(KIND, _("the signature does not hold: {reason}"), reason=error.code)
+    except (KeyError, TypeError, ValueError):
+        return refused(KIND, _("the signed part is not an archive's"))
+    signed = judge_key(trust, str(verified.header["kid"]), CREDENTIAL, made_at)
+    reasons: dict[str, Reason] = {}
+    if signed.refusal is not None:
+        reasons[CERTIFICATE if signed.entitled else ISSUER] = signed.refusal
+    wrong = _differing(files, listed)
+    if wrong is not None:
+        reasons[DIGESTS] = (_("a file is missing, foreign or altered: {path}"), {"path": wrong})
+    parts = {} if wrong is not None else dict(_parts(files, trust, made_at))
+    checks: dict[str, bool | None] = {
+        SIGNATURE: all(part.checks.get(SIGNATURE) is not False for part in parts.values()),
+        CERTIFICATE: signed.certified,
+        ISSUER: signed.entitled,
+        DIGESTS: wrong is None,
+    }
+    if checks[SIGNATURE] is False:
+        reasons[SIGNATURE] = (_("something in the archive is not well signed"), {})
+    good = all(passed is not False for passed in checks.values())
+    told = {name: value for name, value in manifest.items() if name not in {"files", "iat"}}
+    told["archived_at"] = made_at.isoformat()
+    return Verdict(KIND, Result.VALID if good else Result.VOID, checks, {}, reasons, told, parts)
+
+
+def _read(data: bytes, name: str) -> dict[str, bytes]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = archive.infolist()
+            names = {member.filename for member in members}
+            if (
+                len(members) > MOST_FILES
+                or len(names) != len(members)  # two readers may see two different ones
+                or sum(member.file_size for member in members) > LONGEST_BYTES
+            ):
+                raise FileUnreadable(_("{file} holds no licence"), file=name)
+            return {member.filename: archive.read(member) for member in members}
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError) as error:
+        raise FileUnreadable(_("{file} holds no licence"), file=name) from error
+
+
+def _differing(files: Mapping[str, bytes], listed: Mapping[str, tuple[str, str]]) -> str | None:
+    for path in sorted(set(files) ^ set(listed)):
+        return path
+    for path, data in files.items():
+        if (hashlib.sha256(data).hexdigest(), _sm3(data)) != listed[path]:
+            return path
+    return None
+
+
+def _parts(files: Mapping[str, bytes], trust: Trust, made_at: datetime) -> list[tuple[str, Verdict]]:
+    try:
+        lists = {str(uri): str(token) for uri, token in orjson.loads(files[STATUS_LISTS]).items()}
+    except (KeyError, AttributeError, ValueError):
+        lists = {}
+    then = replace(trust, status_lists=lists)
+    found = []
+    for path, data in files.items():
+        text = data.decode("ascii", "replace").strip()
+        if path.startswith("licences/"):
+            found.append((path, verify_credential(text, then, made_at, require_status=True)))
+        elif path.startswith("answers/"):
+            found.append((path, verify_answer(text, then, made_at)))
+    return found
+
+
+def _sm3(data: bytes) -> str:
+    digest = Hash(SM3())
+    digest.update(data)
+    return digest.finalize().hex()
