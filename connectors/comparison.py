@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
 from psycopg import Connection
 
 from connectors.mapping import Comparison
 from connectors.quality import Finding
-from exchange.registers.schemas import load_registers, place
+from exchange.registers.schemas import load_registers, opened
 from exchange.registers.tables import current_rows
 from foundation.sensitive import Vault
 
@@ -47,9 +46,7 @@ def compare(
                 found.append(Finding(origin_row, comparison.key, "not-in-register"))
                 continue
             content, sealed = row
-            theirs: dict[str, Any] = dict(content)
-            if comparison.fields and sealed is not None:
-                theirs |= orjson.loads(vault.open(sealed, place(other.table, subject)))
+            theirs = opened(vault, other, subject, content, sealed if comparison.fields else None)
             for mine, other_field in comparison.fields.items():
                 if (
                     None not in (record.get(mine), theirs.get(other_field))

@@ -9,12 +9,11 @@ from difflib import SequenceMatcher
 from itertools import combinations
 from typing import Any
 
-import orjson
 import psycopg
 
 from exchange.registers import links
 from exchange.registers.links import Link
-from exchange.registers.schemas import RegisterSchema, place
+from exchange.registers.schemas import RegisterSchema, opened
 from exchange.registers.tables import current_rows
 from foundation.sensitive import Vault
 
@@ -66,7 +65,7 @@ def find_links(database: str, vault: Vault, register: RegisterSchema, now: datet
         keys: list[tuple[bytes, bytes]] = []
         named: list[tuple[bytes, bytes]] = []
         for subject, content, sealed in links.rows(reading, register.table):
-            record = _opened(vault, register, subject, content, sealed)
+            record = opened(vault, register, subject, content, sealed)
             records += 1
             values = [record.get(name) for name in likeness.exact]
             if None not in values:
@@ -116,7 +115,7 @@ def _compared(
     group: list[bytes],
 ) -> Iterator[Link]:
     records = {
-        subject: _opened(vault, register, subject, content, sealed)
+        subject: opened(vault, register, subject, content, sealed)
         for subject, (content, sealed) in current_rows(connection, register.table, group).items()
     }
     for first, second in combinations(sorted(records), 2):
@@ -139,12 +138,3 @@ def _other_keys(
 
 def _pair(first: bytes, second: bytes) -> tuple[bytes, bytes]:
     return (first, second) if first < second else (second, first)
-
-
-def _opened(
-    vault: Vault, register: RegisterSchema, subject: bytes, content: Mapping[str, Any], sealed: bytes | None
-) -> dict[str, Any]:
-    record = dict(content)
-    if sealed is not None:
-        record |= orjson.loads(vault.open(sealed, place(register.table, subject)))
-    return record

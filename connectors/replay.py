@@ -248,6 +248,16 @@ def _json(_layout: Layout, mapping: SourceMapping) -> Callable[[bytes], Values]:
     return json_rows(mapping.wanted)
 
 
+def _xml(_layout: Layout, mapping: SourceMapping) -> Callable[[bytes], Values]:
+    read_object = json_rows(mapping.wanted)
+
+    def read(raw: bytes) -> Values:
+        # An element that had a member twice was kept as pairs: an object could not hold it.
+        return "duplicate-member" if raw.startswith(b"[") else read_object(raw)
+
+    return read
+
+
 _READERS: Mapping[str, Callable[[Layout, SourceMapping], Callable[[bytes], Values]]] = {
     "delimited": _delimited,
     "json-array": _json,
@@ -255,5 +265,6 @@ _READERS: Mapping[str, Callable[[Layout, SourceMapping], Callable[[bytes], Value
     "records": _json,
     "workbook": _json,
     "dbf": _json,
+    "xml": _xml,
 }
 """Formats whose rows can be read again by themselves; of others a row waits for its file, or to be corrected."""

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from connectors.mapping.origins import Origin, SqlOrigin, TimestampCursor
+from connectors.mapping.origins import Origin, RestOrigin, SqlOrigin, TimestampCursor
 from connectors.sources.raw import SourceError, Wanted
 from exchange.registers.schemas import RegisterSchema, load_registers
 from foundation.identifiers import find
@@ -263,6 +263,11 @@ def _faults(mapping: SourceMapping) -> Iterator[str]:
         mapping.origin is not None and mapping.origin.kind in {"sql", "rest"}
     ):
         yield "format: records belongs to an origin of kind sql or rest, and to no other"
+    goes_on = (isinstance(mapping.origin, SqlOrigin) and mapping.origin.cursor is not None) or (
+        isinstance(mapping.origin, RestOrigin) and mapping.origin.append_only
+    )
+    if mapping.snapshot is not None and goes_on:
+        yield "snapshot: a run that goes on where the last one ended does not name everybody"
     if isinstance(mapping.origin, SqlOrigin) and mapping.origin.ranges > 1:
         yield from _range_faults(mapping, mapping.origin, register)
     for names in (columns, fields):

@@ -11,7 +11,7 @@ from exchange.audit.record import prepare
 from exchange.ports import Exchange
 from exchange.queries.answer import Verdict, compare, statement
 from exchange.queries.authorise import Question, decide, prepare_question
-from exchange.registers.lookup import open_row
+from exchange.registers.schemas import opened
 from foundation.errors import DomainError
 from foundation.identity.principals import Principal
 from foundation.signing import canonical_json, sign_compact
@@ -64,7 +64,9 @@ async def verify(exchange: Exchange, caller: Principal, question: Question, now:
         raise
     values = None
     if found.row is not None:
-        values = open_row(exchange.vault, prepared.resource.register, prepared.subject, found.row)
+        values = opened(
+            exchange.vault, prepared.resource.register, prepared.subject, found.row.content, found.row.sealed
+        )
     results = compare(question.claims, values)
     answer = statement(prepared, grant, found.row, results, caller, exchange.settings.base_url, now)
     record = prepare(

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
 from psycopg import Connection, sql
 
-from exchange.registers.schemas import RegisterSchema, place
+from exchange.registers.schemas import RegisterSchema, opened
 from foundation.sensitive import Vault
 
 
@@ -54,9 +53,7 @@ def as_of(
     if found is None:
         return None
     version, content, sealed, source, run_id, part, row, kept, valid_from, valid_until = found
-    record: dict[str, Any] = content
-    if sealed is not None:
-        record |= orjson.loads(vault.open(sealed, place(register.table, subject)))
+    record = opened(vault, register, subject, content, sealed)
     own = {"source": source, "run": str(run_id), "part": part, "row": row}
     fields = (kept or {}).get("fields", {})
     transforms = (kept or {}).get("transforms", {})

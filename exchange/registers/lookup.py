@@ -10,11 +10,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-import orjson
-
-from exchange.registers.schemas import RegisterSchema, place
+from exchange.registers.schemas import RegisterSchema
 from foundation.grouping import Grouped
-from foundation.sensitive import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +110,3 @@ async def _find(pool: Any, sql: str, questions: list[tuple[str, str, bytes]]) ->
         if version is not None:
             found[turn - 1] = RegisterRow(content, sealed, source, row_valid_from, version, origins)
     return [Found(tuple(given), row) for given, row in zip(grants, found, strict=True)]
-
-
-def open_row(vault: Vault, register: RegisterSchema, subject: bytes, row: RegisterRow) -> dict[str, Any]:
-    """Return all fields of a row in clear.
-
-    Raises:
-        SealBroken: the sealed part was altered or moved.
-    """
-    if row.sealed is None:
-        return row.content
-    secret: dict[str, Any] = orjson.loads(vault.open(row.sealed, place(register.table, subject)))
-    return row.content | secret

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from foundation.sensitive import sensitive_fields
+from foundation.sensitive import Vault, sensitive_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +65,17 @@ def place(table: str, subject: bytes) -> bytes:
 def place_in(table: str) -> bytes:
     """Return what the places of all rows of a table begin with; the subject follows."""
     return table.encode() + b"\0"
+
+
+def opened(
+    vault: Vault, register: RegisterSchema, subject: bytes, content: Mapping[str, Any], sealed: bytes | None
+) -> dict[str, Any]:
+    """Return all fields of a row in clear.
+
+    Raises:
+        SealBroken: the sealed part was altered or moved.
+    """
+    record = dict(content)
+    if sealed is not None:
+        record |= orjson.loads(vault.open(sealed, place(register.table, subject)))
+    return record

@@ -246,3 +246,22 @@ def test_what_settles_a_batch_is_told_the_rows_that_did_not_come_in(
     known = mapping()
     run(known, FileSource(csv, known), database=database_url, vault=vault, settle=settle)
     assert told == [(5, [2, 3, 4, 5])]
+
+
+def test_a_record_of_xml_comes_in_once_it_is_understood(
+    tmp_path: Path, database_url: str, vault: Vault
+) -> None:
+    def record(*members: tuple[str, str]) -> str:
+        return "<r>" + "".join(f"<{name}>{value}</{name}>" for name, value in members) + "</r>"
+
+    good = [("号码", PEOPLE[0]), ("姓名", "张"), ("状态", "在")]
+    later = [("号码", PEOPLE[1]), ("姓名", "李&amp;五"), ("状态", "迁")]
+    twice = [("号码", PEOPLE[2]), ("姓名", "王"), ("姓名", "汪"), ("状态", "在")]
+    path = tmp_path / "census.xml"
+    path.write_text(f"<all>{record(*good)}{record(*later)}{record(*twice)}</all>", encoding="utf-8")
+    first = bring_in(path, database_url, vault, mapping("xml"))
+    assert (first.inserted, first.reasons) == (1, {"unknown-value": 1, "duplicate-member": 1})
+    report = replay(mapping("xml", more=NOW_KNOWN), database=database_url, vault=vault)
+    assert (report.inserted, report.reasons) == (1, {"duplicate-member": 1})
+    assert people(database_url) == 2
+    assert [row[:2] for row in standing(database_url)] == [(3, "duplicate-member")]
