@@ -47,7 +47,7 @@ def xml_batches(
         SourceError: the document is not well-formed, has a DTD, is nested too deep, in no encoding that is read, or
             holds no record.
     """
-    encoding = _encoding(file, name)
+    encoding = declared_encoding(file, name)
     if record_element is None:
         detected = (*detected, "record_element")
     layout = Layout("xml", "gb18030" if encoding == "gb18030" else "utf-8", detected=detected)
@@ -56,7 +56,7 @@ def xml_batches(
     yield from object_batches(elements, layout, wanted, batch_rows, part)
 
 
-def _encoding(file: BinaryIO, name: str) -> str:
+def declared_encoding(file: BinaryIO, name: str) -> str:
     """Return the encoding that the document declares; UTF-8 where it declares none, as XML has it."""
     head = file.read(HEAD_BYTES)
     file.seek(0)
