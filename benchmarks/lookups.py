@@ -3,8 +3,8 @@
     python -m benchmarks.lookups [--few 50000] [--many 5000000] [--lookups 3000]
 
 The rows are made by SQL, two licences for each holder; the statements are those of the program. Each round looks up the
-same number of random licences in both tables, a few in turn; the median of the rounds' ratios counts. Exits 1 when a lookup
-among many takes more than 1.3 times the time among few.
+same number of random licences in both tables, a few in turn; the median of the rounds' ratios counts. Exits 1 when a
+lookup among many takes more than 1.3 times the time among few.
 """
 
 from __future__ import annotations
