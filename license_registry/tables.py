@@ -340,13 +340,27 @@ async def of_holder(connection: Any, holder: bytes) -> list[Licence]:
 
 
 async def of_presenter(connection: Any, presenter: bytes) -> list[Licence]:
-    """Return all licences that a person may present, newest first."""
+    """Return all licences that a person may present, newest first; those held with others are among them."""
     rows = await connection.fetch(
         f"SELECT {_COLUMNS} FROM license_registry.licence"  # noqa: S608
-        " WHERE presenter = $1 ORDER BY issued_at DESC LIMIT 1000",
+        " WHERE presenter = $1 OR identifier IN"
+        "  (SELECT identifier FROM license_registry.co_holder WHERE holder = $1)"
+        " ORDER BY issued_at DESC LIMIT 1000",
         presenter,
     )
     return [found for row in rows if (found := _licence(row)) is not None]
+
+
+async def may_present(connection: Any, licence: Licence, subject: bytes) -> bool:
+    """Tell whether a person may present a licence: its presenter, and everybody who holds it with others."""
+    if licence.presenter == subject:
+        return True
+    found = await connection.fetchval(
+        "SELECT true FROM license_registry.co_holder WHERE holder = $1 AND identifier = $2",
+        subject,
+        licence.identifier,
+    )
+    return found is not None
 
 
 async def set_state(connection: Any, identifier: str, state: State, reason: str, now: datetime) -> None:

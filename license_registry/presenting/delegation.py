@@ -51,7 +51,7 @@ async def delegate(
     assert caller.subject is not None
     for identifier in wanted.identifiers:
         found = await licences.find(registry.pool, identifier)
-        if found is None or found.presenter != caller.subject:
+        if found is None or not await licences.may_present(registry.pool, found, caller.subject):
             raise NotFound(_("no such licence of yours"))
     try:
         agent = registry.vault.blind_index("citizen-id", CitizenId.parse(wanted.agent).reveal())
@@ -118,8 +118,8 @@ async def licences_by(
     identifiers: Collection[str],
     matter: str,
     now: datetime,
-) -> list[Licence]:
-    """Return the licences that an agent may present by a delegation.
+) -> tuple[bytes, list[Licence]]:
+    """Return whose licences they are, and those that an agent may present by a delegation.
 
     Raises:
         NotFound: the caller got no such delegation. DelegationInvalid: it does not allow this.
@@ -139,10 +139,10 @@ async def licences_by(
     for identifier in identifiers:
         licence = await licences.find(registry.pool, identifier)
         # Whose licence it is may have changed since: nobody delegates what is not theirs.
-        if licence is None or licence.presenter != found.holder:
+        if licence is None or not await licences.may_present(registry.pool, licence, found.holder):
             raise NotFound(_("no such licence of yours"))
         named.append(licence)
-    return named
+    return found.holder, named
 
 
 def _sign(registry: Registry, facts: Mapping[str, Any], now: datetime) -> str:

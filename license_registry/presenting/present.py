@@ -7,7 +7,7 @@ import base64
 import hashlib
 import secrets
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -70,7 +70,8 @@ def code_digest(code: str) -> bytes:
 async def own_licence(registry: Registry, caller: Principal, identifier: str) -> Licence:
     """Return a licence that the caller may present, or raise NotFound as for one that does not exist."""
     found = await licences.find(registry.pool, identifier)
-    if found is None or found.presenter is None or found.presenter != caller.subject:
+    assert caller.subject is not None
+    if found is None or not await licences.may_present(registry.pool, found, caller.subject):
         raise NotFound(_("no such licence of yours"))
     return found
 
@@ -103,17 +104,16 @@ async def present(
         HolderEnded: a holder is dead, struck off or merged into another.
         CredentialInvalid: a field that cannot be disclosed. ObjectMissing, ObjectAltered: as they say.
     """
-    chosen = await _chosen(registry, caller, wanted, occasion, now)
+    holder, chosen = await _chosen(registry, caller, wanted, occasion, now)
     code = base64.b32encode(secrets.token_bytes(CODE_BYTES)).decode()
     digest = code_digest(code)
     expires_at = now + timedelta(seconds=registry.settings.presentation_seconds)
     sealed = [registry.vault.seal(text.encode("ascii"), digest) for _licence, text in chosen]
     first, *further = [licence for licence, _text in chosen]
-    assert first.presenter is not None
     presentation = Presentation(
         code_digest=digest,
         identifier=first.identifier,
-        presenter=first.presenter,
+        presenter=holder,
         purpose=occasion.purpose,
         matter=occasion.matter,
         sealed=sealed[0],
@@ -123,7 +123,7 @@ async def present(
         agent=None if occasion.delegation is None else caller.subject,
         delegation=occasion.delegation,
     )
-    events = _events("presented", caller, wanted, chosen, occasion, now)
+    events = _events("presented", caller, wanted, holder, occasion, now)
     parts = [(licence.identifier, text) for licence, text in zip(further, sealed[1:], strict=True)]
     async with registry.pool.acquire() as connection:
         await tables.add_presentation(connection, presentation, parts, events)
@@ -138,7 +138,7 @@ async def present_offline(
     Raises:
         as `present`; CodeTooLarge: more than a QR code holds.
     """
-    chosen = await _chosen(registry, caller, [wanted], occasion, now)
+    holder, chosen = await _chosen(registry, caller, [wanted], occasion, now)
     ((_licence, text),) = chosen
     lives = registry.settings.offline_code_seconds
     presented = {"purpose": occasion.purpose, "matter": occasion.matter}
@@ -155,7 +155,7 @@ async def present_offline(
         )
     except OfflineCodeInvalid as error:
         raise CodeTooLarge(error.message, pointer="/disclose") from error
-    events = _events("presented-offline", caller, [wanted], chosen, occasion, now)
+    events = _events("presented-offline", caller, [wanted], holder, occasion, now)
     async with registry.pool.acquire() as connection, connection.transaction():
         for event in events:
             await licences.add_event(connection, event)
@@ -186,15 +186,20 @@ async def for_matter(
 
 async def _chosen(
     registry: Registry, caller: Principal, wanted: Sequence[Wanted], occasion: Occasion, now: datetime
-) -> list[tuple[Licence, str]]:
+) -> tuple[bytes, list[tuple[Licence, str]]]:
+    """Return whose licences they are, and each with the text that shows what is wanted of it."""
     identifiers = [each.identifier for each in wanted]
     if occasion.delegation is None:
+        assert caller.subject is not None
+        holder = caller.subject
         named = [await own_licence(registry, caller, identifier) for identifier in identifiers]
     else:
-        named = await licences_by(registry, caller, occasion.delegation, identifiers, occasion.matter, now)
+        holder, named = await licences_by(
+            registry, caller, occasion.delegation, identifiers, occasion.matter, now
+        )
     for licence in named:
         await require_standing(registry, licence)
-    return [
+    return holder, [
         (licence, sd_jwt.select(await lead_copy(registry, licence), each.disclose))
         for licence, each in zip(named, wanted, strict=True)
     ]
@@ -204,17 +209,16 @@ def _events(
     kind: str,
     caller: Principal,
     wanted: Sequence[Wanted],
-    chosen: Collection[tuple[Licence, str]],
+    holder: bytes,
     occasion: Occasion,
     now: datetime,
 ) -> list[Event]:
     acting = {}
     if occasion.delegation is not None:
-        (licence, _text), *_more = chosen
-        assert licence.presenter is not None and caller.subject is not None
+        assert caller.subject is not None
         acting = {
             "delegation": str(occasion.delegation),
-            "holder": licence.presenter.hex(),
+            "holder": holder.hex(),
             "agent": caller.subject.hex(),
         }
     return [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from demonstration.parties import System
+from foundation.identifiers import CitizenId
 from foundation.identity.principals import Role
 from tests.conftest import Service
 from tests.license_registry.conftest import PERSON, STRANGER, issued, operate, problem
@@ -319,3 +320,30 @@ def test_a_damaged_store_gives_out_nothing(
     reply = service.http.get(f"/registry/v1/me/licences/{made}/credential", headers=person)
     assert problem(reply) == (500, answer)
     assert problem(present(service, person, made)) == (500, answer)
+
+
+def test_whoever_holds_a_licence_with_others_presents_it_as_well(
+    service: Service, authority: System, counter: System, person: dict[str, str]
+) -> None:
+    spouse = service.person(STRANGER)
+    outsider = service.person(CitizenId.compute("990103", date(1970, 1, 1), 5).reveal())
+    made = issued(
+        service,
+        authority,
+        licence_type="marriage-certificate",
+        number="J990101-2020-000123",
+        fields={
+            "holder_name": "张三丰",
+            "holder_code": PERSON,
+            "co_holders": [{"holder_name": "李四光", "holder_code": STRANGER}],
+            "registered_on": "2020-05-20",
+        },
+        valid_until=None,
+        presenter=None,
+    )
+    for one in (person, spouse):
+        listed = service.http.get("/registry/v1/me/licences", headers=one).json()["licences"]
+        assert made["identifier"] in {licence["identifier"] for licence in listed}
+        seen = verify(service, counter, code(service, one, made["identifier"], "registered_on")).json()
+        assert (seen["result"], seen["fields"]["registered_on"]) == (0, "2020-05-20")
+    assert problem(present(service, outsider, made["identifier"])) == (404, "not-found")
