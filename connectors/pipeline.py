@@ -351,7 +351,7 @@ class _Writer:
         return Report(
             source=source,
             run_id=str(self.run_id),
-            read=len(ready.rows.rows) + len(ready.bad) + ready.duplicates,
+            read=len(ready.rows) + len(ready.bad) + ready.duplicates,
             inserted=merged.inserted,
             changed=merged.changed + joined.changed,
             unchanged=merged.unchanged + joined.unchanged + ready.duplicates,

@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -85,14 +84,13 @@ class Preparer:
         for part in piece.cut(CHUNK_ROWS):
             batch = part.taken_apart()
             self._gather(batch, self._checker.check(batch), now, gathered)
-        staged = sorted(gathered.staged.values(), key=_by_subject)
         return Ready(
             now=now,
             part=batch.part,
             layout=batch.layout,
             end=batch.end,
             cursor=batch.cursor,
-            rows=Spelled(*zip(*staged, strict=True)) if staged else Spelled((), (), ()),
+            rows=Spelled.of(gathered.staged.values()),
             bad=gathered.bad,
             findings=gathered.findings,
             duplicates=gathered.duplicates,
@@ -153,9 +151,6 @@ class _Gathered:
     measured: list[Measured] = field(default_factory=list)
     measures: Measures = field(default_factory=Measures)
     compared: list[tuple[int, Record]] = field(default_factory=list)
-
-
-_by_subject = itemgetter(0)
 
 
 def _transforms(findings: Iterable[Finding]) -> dict[int, dict[str, list[str]]]:

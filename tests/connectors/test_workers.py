@@ -61,7 +61,7 @@ def test_nothing_sensitive_stands_in_clear_in_what_goes_to_the_database(entities
     checked = preparer()._checker.check(piece.taken_apart())
     names = {name for name in checked.columns["representative_name"] if name and len(name) > 2}
     assert names
-    spelled = b"".join(preparer().make_ready(piece).rows.rows)
+    spelled = preparer().make_ready(piece).rows.rows
     assert not [name for name in names if f'"{name}"'.encode() in spelled]
 
 
