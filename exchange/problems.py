@@ -14,5 +14,6 @@ EXCHANGE_PROBLEMS: ProblemTable = {
     "grant-not-in-force": ProblemKind(403, _("The grant is not in force")),
     "subject-malformed": ProblemKind(422, _("The identifier of the subject is not valid")),
     "claim-malformed": ProblemKind(422, _("A claim cannot be compared")),
+    "matter-malformed": ProblemKind(422, _("The description of the matter is not valid")),
     "receipt-not-included": ProblemKind(409, _("The record is not in the log yet")),
 }
