@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from exchange.audit.record import Recorder
-from exchange.catalog.resources import Catalogue
+from exchange.catalog.follow import FollowedCatalogue
 from exchange.registers.lookup import Lookups
 from foundation.ledger import DirectoryTiles
 from foundation.sensitive import Vault
@@ -23,6 +23,7 @@ class Exchange:
     Args:
         pool: asyncpg pool, for the hot path.
         engine: SQLAlchemy engine on the same database, for everything else.
+        catalogue: resources in force; a change takes effect in every process within two seconds.
     """
 
     settings: Settings
@@ -32,5 +33,5 @@ class Exchange:
     keys: KeyStore
     recorder: Recorder
     lookups: Lookups
-    catalogue: Catalogue
+    catalogue: FollowedCatalogue
     tiles: DirectoryTiles

@@ -16,7 +16,9 @@ import jwt
 import exchange.app
 import license_registry.app
 from exchange.audit.record import Recorder
-from exchange.catalog.resources import load_catalogue
+from exchange.catalog.drafts.edit import publish_seeds
+from exchange.catalog.follow import FollowedCatalogue
+from exchange.catalog.resources import read_seeds
 from exchange.ports import Exchange
 from exchange.queries.verify import PURPOSE as ANSWER_PURPOSE
 from exchange.registers.lookup import Lookups
@@ -43,6 +45,7 @@ from license_registry.presenting.tables import Codes
 from license_registry.store.objects import open_store
 from license_registry.wallets.requests import PURPOSE as REQUEST_PURPOSE
 from zhengtong.holders import RegisteredHolders
+from zhengtong.licence_resources import licence_resources
 
 HOT_CONNECTIONS = 16
 LEDGER_PURPOSE = "ledger"
@@ -145,10 +148,12 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             codes,
         )
         await stack.enter_async_context(_task(work_forever(registry)))
+        await publish_seeds(pool, read_seeds(), now)
+        catalogue = FollowedCatalogue(pool, licence_resources(registry.types))
+        await catalogue.refresh(now)
+        await stack.enter_async_context(_task(catalogue.follow()))
         yield House(
-            exchange=Exchange(
-                settings, pool, engine, vault, keys, recorder, lookups, load_catalogue(), tiles
-            ),
+            exchange=Exchange(settings, pool, engine, vault, keys, recorder, lookups, catalogue, tiles),
             registry=registry,
             authorisation_server=server,
             exchange_guard=Guard(TokenVerifier(settings.base_url, audiences[0], token_keys), people),
