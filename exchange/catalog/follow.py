@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from exchange.catalog import tables
-from exchange.catalog.document import resource_of
+from exchange.catalog.document import Document, document_of, resource_of
 from exchange.catalog.resource import Resource
 from exchange.catalog.tables import StoredVersion
 from foundation.database import UNAVAILABLE
@@ -58,6 +58,14 @@ class FollowedCatalogue(Mapping[str, Resource]):
     def published(self, resource_id: str) -> list[StoredVersion]:
         """Return all versions of a resource that were ever published, newest first."""
         return self._published.get(resource_id, [])
+
+    def documents(self) -> list[Document]:
+        """Return the documents of all resources in force, by id; those of licence types are made."""
+        found = []
+        for name, resource in sorted(self._current.items()):
+            stored = next((v for v in self.published(name) if v.version == resource.version), None)
+            found.append(document_of(resource) if stored is None else stored.document)
+        return found
 
     async def refresh(self, now: datetime) -> None:
         """Take over what was published since, and what applies by now."""

@@ -62,6 +62,7 @@ def _text(schema: Mapping[str, Any], name: str, row: int) -> str:
     if pattern == _DIVISION:
         return DIVISION
     if pattern:
-        # By name and row, so that it does not change from call to call.
-        return str(Rstr(Random(f"{name} {row}")).xeger(pattern))  # noqa: S311  # nothing is to be kept secret
+        # By name and row, so that it does not change from call to call; the shortest of some, to be read by people.
+        made = Rstr(Random(f"{name} {row}"))  # noqa: S311  # nothing is to be kept secret
+        return min((str(made.xeger(pattern)) for _ in range(20)), key=len)
     return f"示例{schema.get('title', name)}{row}"[: schema.get("maxLength", 300)]

@@ -121,7 +121,8 @@ async def published_since(connection: Any, change: int) -> list[StoredVersion]:
     """Return all versions ever published of the resources that changed after a change, the newest of each first."""
     return _versions(
         await connection.fetch(
-            _SELECT + " WHERE resource IN (SELECT resource FROM exchange.resource_change WHERE id > $1)"
+            _SELECT + " v WHERE EXISTS"
+            " (SELECT FROM exchange.resource_change c WHERE c.resource = v.resource AND c.id > $1)"
             " AND state IN ('published', 'retired') ORDER BY resource, version DESC",
             change,
         )

@@ -24,8 +24,6 @@ router = APIRouter(prefix="/v1/catalogue", tags=["catalogue"])
 
 ResourceId = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}$")]
 Version = Annotated[int, Field(ge=1, le=1_000_000)]
-_Department = Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM))]
-_Authority = Annotated[Principal, Depends(requires(Role.SHARING_AUTHORITY))]
 
 _REFUSED = ["token-missing", "role-missing", "invalid-request", "malformed-body"]
 
@@ -76,7 +74,7 @@ async def put_draft(
     resource: ResourceId,
     body: Annotated[dict[str, Any], Body(description="as schemas/catalogue/resource.json")],
     request: Request,
-    caller: _Department,
+    caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM))],
 ) -> dict[str, Any]:
     """Store the draft of the next version, in place of the draft before. The same again changes nothing."""
     exchange: Exchange = request.app.state.exchange
@@ -101,7 +99,11 @@ async def put_draft(
     responses=documented(EXCHANGE_PROBLEMS, [*_REFUSED, "resource-of-another"]),
     summary="Take a draft away",
 )
-async def delete_draft(resource: ResourceId, request: Request, caller: _Department) -> Response:
+async def delete_draft(
+    resource: ResourceId,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM))],
+) -> Response:
     """Take the draft away; what is in review or published stays."""
     exchange: Exchange = request.app.state.exchange
     now = datetime.now(UTC)
@@ -143,7 +145,10 @@ async def drafts(
     summary="Give a draft to review 送审",
 )
 async def submit(
-    resource: ResourceId, body: Submission, request: Request, caller: _Department
+    resource: ResourceId,
+    body: Submission,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM))],
 ) -> dict[str, Any]:
     """Give a draft to the sharing authority. The same again changes nothing."""
     exchange: Exchange = request.app.state.exchange
@@ -162,7 +167,12 @@ async def submit(
     ),
     summary="Publish a version or send it back 审核",
 )
-async def review(resource: ResourceId, body: Review, request: Request, caller: _Authority) -> dict[str, Any]:
+async def review(
+    resource: ResourceId,
+    body: Review,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.SHARING_AUTHORITY))],
+) -> dict[str, Any]:
     """Publish what is in review, or send it back with the reason. A version that narrows applies after a notice."""
     exchange: Exchange = request.app.state.exchange
     now = datetime.now(UTC)
@@ -200,7 +210,10 @@ async def review(resource: ResourceId, body: Review, request: Request, caller: _
     summary="Retire a resource 下线",
 )
 async def retire(
-    resource: ResourceId, body: Retirement, request: Request, caller: _Authority
+    resource: ResourceId,
+    body: Retirement,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.SHARING_AUTHORITY))],
 ) -> dict[str, Any]:
     """Retire a resource after the notice, or at once. The same again changes nothing."""
     exchange: Exchange = request.app.state.exchange

@@ -12,8 +12,6 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 
 from exchange.audit.record import prepare
-from exchange.catalog.document import Document, document_of
-from exchange.catalog.follow import FollowedCatalogue
 from exchange.catalog.formats.bring_in import Format, bring_in, in_order, read
 from exchange.catalog.formats.dcat import to_json_ld
 from exchange.catalog.formats.workbook import MEDIA_TYPE, to_workbook
@@ -51,7 +49,7 @@ async def export(
 ) -> Response:
     """Give all that is in force; addresses of live services only to their own department and the authority."""
     exchange: Exchange = request.app.state.exchange
-    documents = documents_in_force(exchange.catalogue)
+    documents = exchange.catalogue.documents()
     if Role.SHARING_AUTHORITY not in caller.roles:
         documents = [
             each if each["department"] == caller.department else {**each, "live": None} for each in documents
@@ -96,12 +94,3 @@ async def imports(
     )
     done = await bring_in(exchange.pool, contents, caller.id, now)
     return asdict(done) | {"bad": [asdict(each) for each in in_order(done.bad)]}
-
-
-def documents_in_force(catalogue: FollowedCatalogue) -> list[Document]:
-    """Return the documents of all resources in force, by id; those of licence types are made."""
-    found = []
-    for name, resource in sorted(catalogue.snapshot().items()):
-        stored = next((each for each in catalogue.published(name) if each.version == resource.version), None)
-        found.append(document_of(resource) if stored is None else stored.document)
-    return found

@@ -1,7 +1,7 @@
 """The catalogue as a workbook, as departments keep it.
 
-A sheet 数据资源 has a row for each resource, a sheet 信息项 one for each field; headings are Chinese, and so are the words
-for what is chosen from a list.
+A sheet 数据资源 has a row for each resource, a sheet 信息项 one for each field; headings are Chinese, and so are the
+words for what is chosen from a list.
 """
 
 from __future__ import annotations
