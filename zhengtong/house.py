@@ -19,6 +19,7 @@ from exchange.audit.record import Recorder
 from exchange.catalog.drafts.edit import publish_seeds
 from exchange.catalog.follow import FollowedCatalogue
 from exchange.catalog.resources import read_seeds
+from exchange.grants.held import Grants
 from exchange.ports import Exchange
 from exchange.queries.verify import PURPOSE as ANSWER_PURPOSE
 from exchange.registers.lookup import Lookups
@@ -153,7 +154,9 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         await catalogue.refresh(now)
         await stack.enter_async_context(_task(catalogue.follow()))
         yield House(
-            exchange=Exchange(settings, pool, engine, vault, keys, recorder, lookups, catalogue, tiles),
+            exchange=Exchange(
+                settings, pool, engine, vault, keys, recorder, Grants(pool), lookups, catalogue, tiles
+            ),
             registry=registry,
             authorisation_server=server,
             exchange_guard=Guard(TokenVerifier(settings.base_url, audiences[0], token_keys), people),

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 _STRICTNESS = {"unconditional": 0, "conditional": 1, "not-shared": 2}
-_DISCLOSES = {"all": 0, "beginning": 1, "name": 1, "identifier": 1, "year": 1, "none": 2}
+_DISCLOSES = {"hidden": 0, "address": 1, "name": 1, "identifier": 1, "date": 1, "none": 2}
 _CHANGED_GROUND = ("subject_kind", "register", "live")
 
 

@@ -245,16 +245,21 @@ def type_of(schema: Mapping[str, Any]) -> str:
 
 
 def masking_of(name: str, schema: Mapping[str, Any], sensitivity: Sensitivity) -> Masking:
-    """Return what a query shows of a field where nobody said otherwise: of a sensitive one as little as is of use."""
+    """Return what a query shows of a field where nobody said otherwise: of a sensitive one as little as is of use.
+
+    A schema says it by `x-mask`; where it does not, the form of the values does.
+    """
     if sensitivity != Sensitivity.SENSITIVE:
         return Masking.NONE
+    if "x-mask" in schema:
+        return Masking(schema["x-mask"])
     if schema.get("pattern", "").startswith("^[0-9]{17}[0-9X]"):
         return Masking.IDENTIFIER
     if schema.get("format") == "date":
-        return Masking.YEAR
+        return Masking.DATE
     if name == "name" or name.endswith("_name"):
         return Masking.NAME
-    return Masking.BEGINNING if name.endswith("address") else Masking.ALL
+    return Masking.ADDRESS if name.endswith("address") else Masking.HIDDEN
 
 
 def _register(document: Mapping[str, Any]) -> RegisterSchema | None:

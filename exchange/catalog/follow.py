@@ -12,7 +12,7 @@ from exchange.catalog import tables
 from exchange.catalog.document import Document, document_of, resource_of
 from exchange.catalog.resource import Resource
 from exchange.catalog.tables import StoredVersion
-from foundation.database import UNAVAILABLE
+from foundation.unavailable import UNAVAILABLE
 
 logger = logging.getLogger(__name__)
 

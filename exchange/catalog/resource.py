@@ -54,14 +54,14 @@ class Sensitivity(StrEnum):
 
 class Masking(StrEnum):
     """What a query shows of a value: all of it; a name as `张*`; an identifier as `2301**********1234`; the year of a
-    date; the first few characters; nothing but that there is one."""
+    date; the beginning of an address; nothing but that there is one."""
 
     NONE = "none"
     NAME = "name"
     IDENTIFIER = "identifier"
-    YEAR = "year"
-    BEGINNING = "beginning"
-    ALL = "all"
+    DATE = "date"
+    ADDRESS = "address"
+    HIDDEN = "hidden"
 
 
 @dataclass(frozen=True, slots=True)

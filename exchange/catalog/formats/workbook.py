@@ -45,9 +45,9 @@ _MASKINGS = {
     "none": "不脱敏",
     "name": "姓名脱敏",
     "identifier": "号码脱敏",
-    "year": "仅显示年份",
-    "beginning": "仅显示前段",
-    "all": "全部隐藏",
+    "date": "仅显示年份",
+    "address": "地址脱敏",
+    "hidden": "全部隐藏",
 }
 _LISTED = "；"
 """Sets synonyms apart in their cell."""

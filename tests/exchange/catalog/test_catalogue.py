@@ -139,7 +139,7 @@ def test_a_resource_goes_from_draft_to_published(
     assert state["version"] == 1
     found = read(service, f"/resources/{name}")
     assert found["description"] == "缴存账户的状态与余额"
-    assert found["fields"]["balance"]["masking"] == "all"
+    assert found["fields"]["balance"]["masking"] == "hidden"
     assert found["department"] == MARKET
     # Published again is published once, and told once.
     decision = {"version": 1, "decision": "publish"}

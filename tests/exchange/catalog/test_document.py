@@ -30,8 +30,8 @@ def test_a_field_that_is_its_name_alone_is_filled_in_from_its_register() -> None
     found = document(register="persons", fields=["citizen_id", "birth_date", "address", "sex"])
     assert {each["name"]: (each["title"], each["type"], each["masking"]) for each in found["fields"]} == {
         "citizen_id": ("公民身份号码", "text", "identifier"),
-        "birth_date": ("出生日期", "date", "year"),
-        "address": ("住址", "text", "beginning"),
+        "birth_date": ("出生日期", "date", "date"),
+        "address": ("住址", "text", "address"),
         "sex": ("性别", "code", "none"),
     }
     assert {each["lead_source"] for each in found["fields"]} == {"housing-fund"}
@@ -99,8 +99,8 @@ FIELDS = written()["fields"]
         ({"fields": FIELDS[:1]}, [("field-removed", "balance")]),
         ({"fields": [*FIELDS, {"name": "a", "title": "甲"}]}, []),
         ({"fields": [{**FIELDS[0], "type": "text"}, FIELDS[1]]}, [("type-changed", "account_state")]),
-        ({"fields": [{**FIELDS[0], "masking": "all"}, FIELDS[1]]}, [("masking-changed", "account_state")]),
-        ({"fields": [FIELDS[0], {**FIELDS[1], "masking": "beginning"}]}, []),
+        ({"fields": [{**FIELDS[0], "masking": "hidden"}, FIELDS[1]]}, [("masking-changed", "account_state")]),
+        ({"fields": [FIELDS[0], {**FIELDS[1], "masking": "address"}]}, []),
         ({"sharing_class": "not-shared"}, [("sharing-class-changed", None)]),
         ({"sharing_class": "unconditional"}, []),
         ({"subject_kind": "uscc"}, [("subject_kind-changed", None)]),

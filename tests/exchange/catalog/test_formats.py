@@ -42,7 +42,7 @@ def documents(draw: st.DrawFn) -> Document:
             "title_en": draw(TEXT),
             "type": draw(st.sampled_from(["text", "date", "number", "boolean", "code", "list"])),
             "sensitivity": draw(st.sampled_from(["public", "internal", "sensitive"])),
-            "masking": draw(st.sampled_from(["name", "identifier", "year", "beginning", "all"])),
+            "masking": draw(st.sampled_from(["name", "identifier", "date", "address", "hidden"])),
             "lead_source": draw(ID),
             "owner": draw(TEXT),
         }
