@@ -33,7 +33,7 @@ _OPTIONAL: Mapping[str, Any] = {
     "conditions": None,
     "theme": None,
     "freshness": None,
-    "live": None,
+    "live": False,
     "notice": None,
 }
 _ORDER = (
@@ -144,7 +144,7 @@ def resource_of(document: Mapping[str, Any]) -> Resource:
         for each in document["fields"]
     ]
     register, reads_from = document["register"], ReadsFrom.NOWHERE
-    if document["live"] is not None:
+    if document["live"]:
         reads_from = ReadsFrom.LIVE
     elif register is not None:
         reads_from = ReadsFrom.REGISTER
@@ -168,7 +168,6 @@ def resource_of(document: Mapping[str, Any]) -> Resource:
         theme=document["theme"],
         freshness=document["freshness"],
         synonyms=tuple(document["synonyms"]),
-        live=document["live"],
     )
 
 
@@ -191,7 +190,7 @@ def document_of(resource: Resource) -> Document:
         "freshness": resource.freshness,
         "lead_source": resource.lead_source,
         "synonyms": list(resource.synonyms),
-        "live": resource.live,
+        "live": resource.reads_from == ReadsFrom.LIVE,
         "notice": None,
         "fields": [
             {
@@ -266,7 +265,7 @@ def _register(document: Mapping[str, Any]) -> RegisterSchema | None:
     name = document.get("register")
     if name is None:
         return None
-    if document.get("live") is not None:
+    if document.get("live"):
         raise ResourceMalformed(
             _("it reads either from a register or live at the department"), pointer="/live"
         )

@@ -96,7 +96,6 @@ class Resource:
         owner: name of the department it is of; `department`: its USCC.
         legal_basis: why it is not shared, or what its conditions rest on.
         freshness: ISO 8601 duration within which a change at the department is to be here; None: no promise.
-        live: address of the department's own service, for `ReadsFrom.LIVE`. Not for others to see.
     """
 
     id: str
@@ -118,7 +117,6 @@ class Resource:
     theme: str | None = None
     freshness: str | None = None
     synonyms: tuple[str, ...] = ()
-    live: str | None = None
 
     def require_fields(self, names: frozenset[str], pointer: str) -> None:
         """Raise FieldUnknown, naming the first, if the resource lacks one of the fields."""

@@ -54,7 +54,7 @@ _PLAIN = {
     "legal_basis": "zt:legalBasis",
     "conditions": "zt:conditions",
     "lead_source": "zt:leadSource",
-    "live": "zt:liveAddress",
+    "live": "zt:live",
 }
 _FIELD = {
     "name": "zt:name",

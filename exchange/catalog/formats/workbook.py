@@ -40,6 +40,7 @@ _TYPES = {
     "code": "代码",
     "list": "列表",
 }
+_LIVE = {True: "是", False: "否"}
 _SENSITIVITIES = {"public": "公开", "internal": "内部", "sensitive": "敏感"}
 _MASKINGS = {
     "none": "不脱敏",
@@ -59,7 +60,7 @@ class _Column:
 
     heading: str
     member: str
-    words: Mapping[str, str] | None = None
+    words: Mapping[Any, str] | None = None
     width: int = 18
 
 
@@ -79,7 +80,7 @@ _RESOURCE_COLUMNS = (
     _Column("更新周期", "freshness", width=12),
     _Column("数源", "lead_source"),
     _Column("同义词", "synonyms", width=30),
-    _Column("在线服务地址", "live", width=30),
+    _Column("部门在线查询", "live", _LIVE, width=14),
     _Column("变更说明", "notice", width=36),
 )
 _FIELD_COLUMNS = (
@@ -272,7 +273,7 @@ def _shown(cell: Any) -> str:
     return str(cell).strip()
 
 
-def _member(words: Mapping[str, str], text: str) -> str | None:
+def _member(words: Mapping[Any, str], text: str) -> Any:
     if text in words:
         return text
     return next((value for value, word in words.items() if word == text), None)

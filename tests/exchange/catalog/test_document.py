@@ -38,7 +38,7 @@ def test_a_field_that_is_its_name_alone_is_filled_in_from_its_register() -> None
 
 
 def test_a_complete_document_is_as_it_was_when_completed_again_and_through_a_resource() -> None:
-    for each in (*read_seeds(), document(), document(live="https://data.example/ask")):
+    for each in (*read_seeds(), document(), document(live=True)):
         assert complete(each) == each
         assert document_of(resource_of(each)) == each
 
@@ -57,7 +57,7 @@ def test_a_complete_document_is_as_it_was_when_completed_again_and_through_a_res
         ({"fields": [{"name": "A", "title": "甲"}]}, "/fields/0/name"),
         ({"register": "persons", "fields": ["colour"]}, "/fields/0/name"),
         ({"register": "legal_entities", "fields": ["name"]}, "/subject_kind"),
-        ({"register": "persons", "fields": ["name"], "live": "https://a.example/"}, "/live"),
+        ({"register": "persons", "fields": ["name"], "live": True}, "/live"),
         (
             {"register": "persons", "fields": [{"name": "name", "sensitivity": "public"}]},
             "/fields/0/sensitivity",
@@ -66,7 +66,7 @@ def test_a_complete_document_is_as_it_was_when_completed_again_and_through_a_res
         ({"freshness": "P"}, "/freshness"),
         ({"freshness": "PT"}, "/freshness"),
         ({"freshness": "1 day"}, "/freshness"),
-        ({"live": "ftp://a.example/"}, "/live"),
+        ({"live": "https://a.example/"}, "/live"),
         ({"description": "如 11010519491231002X 等"}, "/description"),
     ],
 )
@@ -80,7 +80,7 @@ def test_what_is_wrong_is_told_by_its_place(changes: dict[str, Any], pointer: st
 
 def test_where_values_stand_follows_from_the_document() -> None:
     assert resource_of(document(register="persons", fields=["name"])).reads_from == ReadsFrom.REGISTER
-    assert resource_of(document(live="https://data.example/ask")).reads_from == ReadsFrom.LIVE
+    assert resource_of(document(live=True)).reads_from == ReadsFrom.LIVE
     nowhere = resource_of(document())
     assert (nowhere.reads_from, nowhere.register.table) == (ReadsFrom.NOWHERE, "")
     with pytest.raises(ResourceNotConnected):

@@ -65,7 +65,7 @@ def documents(draw: st.DrawFn) -> Document:
             "freshness": draw(st.sampled_from([None, "P1D", "P1W", "P3D", "PT1H", "P1Y", "P1DT12H"])),
             "lead_source": draw(ID),
             "synonyms": draw(st.lists(TEXT, max_size=3, unique=True)),
-            "live": draw(st.sampled_from([None, "https://data.example/ask?a=1"])),
+            "live": draw(st.booleans()),
             "notice": draw(MAYBE),
             "fields": fields,
         }
