@@ -46,4 +46,10 @@ def create_app(
     for name, value in (state or {}).items():
         setattr(app.state, name, value)
     install(app, {**EXCHANGE_PROBLEMS, **(problems or {})}, UNAVAILABLE)
-    return Shortcut(app, {"/v1/verifications": exchange.queries.routes.verifications_directly})
+    return Shortcut(
+        app,
+        {
+            "/v1/verifications": exchange.queries.routes.verifications_directly,
+            "/v1/queries": exchange.queries.routes.queries_directly,
+        },
+    )

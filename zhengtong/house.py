@@ -19,7 +19,8 @@ from exchange.audit.record import Recorder
 from exchange.catalog.resources import load_catalogue
 from exchange.grants.held import Grants
 from exchange.ports import Exchange
-from exchange.queries.verify import PURPOSE as ANSWER_PURPOSE
+from exchange.queries.attest import PURPOSE as ANSWER_PURPOSE
+from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
 from exchange.registers.schemas import load_registers
 from foundation import database
@@ -43,6 +44,7 @@ from license_registry.ports import Registry
 from license_registry.presenting.tables import Codes
 from license_registry.store.objects import open_store
 from license_registry.wallets.requests import PURPOSE as REQUEST_PURPOSE
+from zhengtong.held_licences import RegisteredLicences
 from zhengtong.holders import RegisteredHolders
 
 HOT_CONNECTIONS = 16
@@ -148,7 +150,18 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         await stack.enter_async_context(_task(work_forever(registry)))
         yield House(
             exchange=Exchange(
-                settings, pool, engine, vault, keys, recorder, Grants(pool), lookups, load_catalogue(), tiles
+                settings,
+                pool,
+                engine,
+                vault,
+                keys,
+                recorder,
+                Grants(pool),
+                lookups,
+                load_catalogue(),
+                tiles,
+                RegisteredLicences(pool, registry.types),
+                Freshness(pool),
             ),
             registry=registry,
             authorisation_server=server,

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from exchange.catalog.derived import derived_fields
 from exchange.registers.schemas import RegisterSchema, load_registers
 from foundation.errors import DomainError
 from foundation.language import _
@@ -43,7 +44,11 @@ class Resource:
     fields: tuple[str, ...]
 
     def require_fields(self, names: frozenset[str], pointer: str) -> None:
-        """Raise FieldUnknown, naming the first, if the resource lacks one of the fields."""
+        """Raise FieldUnknown, naming the first, if the resource lacks one of the fields, derived ones among them."""
+        self.require_own_fields(names - derived_fields(self.subject_kind), pointer)
+
+    def require_own_fields(self, names: frozenset[str], pointer: str) -> None:
+        """Raise FieldUnknown, naming the first, if one of the fields is none that the resource can disclose."""
         unknown = sorted(names.difference(self.fields))
         if unknown:
             raise FieldUnknown(

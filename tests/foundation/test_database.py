@@ -29,6 +29,7 @@ from sqlalchemy.exc import ProgrammingError
 import exchange.audit.tables
 import exchange.grants.tables
 import exchange.matters.tables
+import exchange.registers.entries
 import exchange.registers.links
 import exchange.registers.tables
 import foundation.identity.tables
