@@ -124,6 +124,8 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         await stack.enter_async_context(recorder.running())
         lookups = Lookups(pool, load_registers().values())
         await stack.enter_async_context(lookups.running())
+        grants = Grants(pool)
+        await stack.enter_async_context(grants.followed())
         await stack.enter_async_context(
             _task(run_forever(pool, tiles, log_signer, interval=settings.sequence_interval_seconds))
         )
@@ -156,7 +158,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
                 vault,
                 keys,
                 recorder,
-                Grants(pool),
+                grants,
                 lookups,
                 load_catalogue(),
                 tiles,
