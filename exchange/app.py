@@ -8,6 +8,8 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 import exchange.audit.routes
+import exchange.catalog.drafts.routes
+import exchange.catalog.formats.routes
 import exchange.catalog.routes
 import exchange.grants.routes
 import exchange.queries.routes
@@ -38,6 +40,8 @@ def create_app(
     app.state.exchange = ports
     app.state.guard = guard
     app.include_router(exchange.catalog.routes.router)
+    app.include_router(exchange.catalog.drafts.routes.router)
+    app.include_router(exchange.catalog.formats.routes.router)
     app.include_router(exchange.grants.routes.router)
     app.include_router(exchange.queries.routes.router)
     app.include_router(exchange.audit.routes.router)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from exchange.audit.record import Recorder
-from exchange.catalog.resources import Catalogue
+from exchange.catalog.follow import FollowedCatalogue
 from exchange.grants.held import Grants
 from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
@@ -40,6 +40,7 @@ class Exchange:
     Args:
         pool: asyncpg pool, for the hot path.
         engine: SQLAlchemy engine on the same database, for everything else.
+        catalogue: resources in force; a change takes effect in every process within two seconds.
     """
 
     settings: Settings
@@ -50,7 +51,7 @@ class Exchange:
     recorder: Recorder
     grants: Grants
     lookups: Lookups
-    catalogue: Catalogue
+    catalogue: FollowedCatalogue
     tiles: DirectoryTiles
     licences: LicencesHeld
     freshness: Freshness

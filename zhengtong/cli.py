@@ -38,6 +38,7 @@ from zhengtong.command import JSON_OPTION, LazyGroup, Refused, one_line, print_j
 from zhengtong.reporting import print_report
 
 ELSEWHERE = {
+    "catalogue": "zhengtong.catalogue_commands:catalogue",
     "licence": "zhengtong.licence_commands:licence",
     "link": "zhengtong.linking:link",
     "quarantine": "zhengtong.stewardship:waiting",

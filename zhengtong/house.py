@@ -16,7 +16,9 @@ import jwt
 import exchange.app
 import license_registry.app
 from exchange.audit.record import Recorder
-from exchange.catalog.resources import load_catalogue
+from exchange.catalog.drafts.edit import publish_seeds
+from exchange.catalog.follow import FollowedCatalogue
+from exchange.catalog.resources import read_seeds
 from exchange.grants.held import Grants
 from exchange.ports import Exchange
 from exchange.queries.attest import PURPOSE as ANSWER_PURPOSE
@@ -46,6 +48,7 @@ from license_registry.store.objects import open_store
 from license_registry.wallets.requests import PURPOSE as REQUEST_PURPOSE
 from zhengtong.held_licences import RegisteredLicences
 from zhengtong.holders import RegisteredHolders
+from zhengtong.licence_resources import licence_resources
 
 HOT_CONNECTIONS = 16
 LEDGER_PURPOSE = "ledger"
@@ -150,6 +153,10 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             codes,
         )
         await stack.enter_async_context(_task(work_forever(registry)))
+        await publish_seeds(pool, read_seeds(), now)
+        catalogue = FollowedCatalogue(pool, licence_resources(registry.types))
+        await catalogue.refresh(now)
+        await stack.enter_async_context(_task(catalogue.follow()))
         yield House(
             exchange=Exchange(
                 settings,
@@ -160,7 +167,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
                 recorder,
                 grants,
                 lookups,
-                load_catalogue(),
+                catalogue,
                 tiles,
                 RegisteredLicences(pool, registry.types),
                 Freshness(pool),
