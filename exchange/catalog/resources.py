@@ -29,6 +29,8 @@ class Resource:
     Args:
         sharing_class: `unconditional`, `conditional` or `not-shared` (decree 809).
         lead_source: source whose word counts for these fields (一数一源).
+        owner: name of the department it is of; `department`: its USCC.
+        legal_basis: why it is not shared, or what its conditions rest on.
     """
 
     id: str
@@ -41,6 +43,8 @@ class Resource:
     sharing_class: str
     lead_source: str
     fields: tuple[str, ...]
+    department: str = ""
+    legal_basis: str | None = None
 
     def require_fields(self, names: frozenset[str], pointer: str) -> None:
         """Raise FieldUnknown, naming the first, if the resource lacks one of the fields."""
