@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from exchange.audit.record import Recorder
 from exchange.catalog.resources import Catalogue
+from exchange.deadlines import Deadlines
 from exchange.grants.held import Grants
 from exchange.registers.lookup import Lookups
 from foundation.ledger import DirectoryTiles
@@ -36,3 +37,4 @@ class Exchange:
     lookups: Lookups
     catalogue: Catalogue
     tiles: DirectoryTiles
+    deadlines: Deadlines

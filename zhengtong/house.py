@@ -17,11 +17,13 @@ import exchange.app
 import license_registry.app
 from exchange.audit.record import Recorder
 from exchange.catalog.resources import load_catalogue
+from exchange.deadlines import load_deadlines
 from exchange.grants.held import Grants
 from exchange.ports import Exchange
 from exchange.queries.verify import PURPOSE as ANSWER_PURPOSE
 from exchange.registers.lookup import Lookups
 from exchange.registers.schemas import load_registers
+from exchange.requests.overdue import rounds
 from foundation import database
 from foundation.identity import development_issuer
 from foundation.identity.guard import Guard
@@ -146,10 +148,22 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             codes,
         )
         await stack.enter_async_context(_task(work_forever(registry)))
+        served = Exchange(
+            settings,
+            pool,
+            engine,
+            vault,
+            keys,
+            recorder,
+            Grants(pool),
+            lookups,
+            load_catalogue(),
+            tiles,
+            await asyncio.to_thread(load_deadlines, settings),
+        )
+        await stack.enter_async_context(_task(rounds(served)))
         yield House(
-            exchange=Exchange(
-                settings, pool, engine, vault, keys, recorder, Grants(pool), lookups, load_catalogue(), tiles
-            ),
+            exchange=served,
             registry=registry,
             authorisation_server=server,
             exchange_guard=Guard(TokenVerifier(settings.base_url, audiences[0], token_keys), people),
