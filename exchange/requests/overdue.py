@@ -16,9 +16,9 @@ from exchange.requests.act import ITSELF, act_itself, settle_grants
 from exchange.requests.request import Act
 from exchange.requests.states import LATE, STEPS, Action, Actor
 from foundation.civil import civil_date
-from foundation.database import UNAVAILABLE
 from foundation.errors import DomainError
 from foundation.language import _, both
+from foundation.unavailable import UNAVAILABLE
 
 logger = logging.getLogger(__name__)
 
@@ -42,13 +42,13 @@ class Round:
 
 
 async def rounds(exchange: Exchange) -> None:
-    """Go round after round until cancelled; safe in several processes at once."""
+    """Go round after round until cancelled, the first after a while; safe in several processes at once."""
     while True:
+        await asyncio.sleep(LOOKS_EVERY_SECONDS)
         try:
             await go_round(exchange, datetime.now(UTC))
         except UNAVAILABLE as error:
             logger.error("deadlines of requests wait", extra={"error": type(error).__name__})
-        await asyncio.sleep(LOOKS_EVERY_SECONDS)
 
 
 async def go_round(exchange: Exchange, now: datetime) -> Round:
