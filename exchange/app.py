@@ -13,6 +13,7 @@ import exchange.catalog.formats.routes
 import exchange.catalog.routes
 import exchange.grants.routes
 import exchange.queries.routes
+import exchange.requests.routes
 from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
 from foundation.identity.guard import Guard
@@ -45,6 +46,7 @@ def create_app(
     app.include_router(exchange.grants.routes.router)
     app.include_router(exchange.queries.routes.router)
     app.include_router(exchange.audit.routes.router)
+    app.include_router(exchange.requests.routes.router)
     for router in routers:
         app.include_router(router)
     for name, value in (state or {}).items():

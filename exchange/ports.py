@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from exchange.audit.record import Recorder
 from exchange.catalog.follow import FollowedCatalogue
+from exchange.deadlines import Deadlines
 from exchange.grants.held import Grants
 from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
@@ -55,3 +56,4 @@ class Exchange:
     tiles: DirectoryTiles
     licences: LicencesHeld
     freshness: Freshness
+    deadlines: Deadlines

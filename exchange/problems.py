@@ -27,5 +27,11 @@ EXCHANGE_PROBLEMS: ProblemTable = {
     "subject-malformed": ProblemKind(422, _("The identifier of the subject is not valid")),
     "claim-malformed": ProblemKind(422, _("A claim cannot be compared")),
     "matter-malformed": ProblemKind(422, _("The description of the matter is not valid")),
+    "request-state-wrong": ProblemKind(409, _("Not in this state of the request")),
+    "request-actor-wrong": ProblemKind(403, _("This is for another to do")),
+    "request-invalid": ProblemKind(422, _("The request for sharing is not complete")),
+    "request-id-taken": ProblemKind(409, _("The id is that of another request")),
+    "scope-too-wide": ProblemKind(422, _("More than can be granted")),
+    "dispute-not-open": ProblemKind(409, _("There is nothing to dispute")),
     "receipt-not-included": ProblemKind(409, _("The record is not in the log yet")),
 }

@@ -162,6 +162,16 @@ class Settings(BaseSettings):
         return self.home / "sources"
 
     @property
+    def workdays_file(self) -> Path:
+        """This city's own days off and on, beside those that come along (`foundation/workdays.py`)."""
+        return self.home / "workdays.csv"
+
+    @property
+    def deadlines_file(self) -> Path:
+        """This city's own terms in working days, in place of those that come along (`exchange/deadlines.py`)."""
+        return self.home / "deadlines.json"
+
+    @property
     def licence_types_folder(self) -> Path:
         """This city's own licence types and versions, beside those that come along."""
         return self.home / "licence_types"

@@ -19,12 +19,14 @@ from exchange.audit.record import Recorder
 from exchange.catalog.drafts.edit import publish_seeds
 from exchange.catalog.follow import FollowedCatalogue
 from exchange.catalog.resources import read_seeds
+from exchange.deadlines import load_deadlines
 from exchange.grants.held import Grants
 from exchange.ports import Exchange
 from exchange.queries.attest import PURPOSE as ANSWER_PURPOSE
 from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
 from exchange.registers.schemas import load_registers
+from exchange.requests.overdue import rounds
 from foundation import database
 from foundation.identity import development_issuer
 from foundation.identity.guard import Guard
@@ -157,21 +159,24 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         catalogue = FollowedCatalogue(pool, licence_resources(registry.types))
         await catalogue.refresh(now)
         await stack.enter_async_context(_task(catalogue.follow()))
+        served = Exchange(
+            settings,
+            pool,
+            engine,
+            vault,
+            keys,
+            recorder,
+            grants,
+            lookups,
+            catalogue,
+            tiles,
+            RegisteredLicences(pool, registry.types),
+            Freshness(pool),
+            await asyncio.to_thread(load_deadlines, settings),
+        )
+        await stack.enter_async_context(_task(rounds(served)))
         yield House(
-            exchange=Exchange(
-                settings,
-                pool,
-                engine,
-                vault,
-                keys,
-                recorder,
-                grants,
-                lookups,
-                catalogue,
-                tiles,
-                RegisteredLicences(pool, registry.types),
-                Freshness(pool),
-            ),
+            exchange=served,
             registry=registry,
             authorisation_server=server,
             exchange_guard=Guard(TokenVerifier(settings.base_url, audiences[0], token_keys), people),

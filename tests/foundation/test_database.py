@@ -37,6 +37,7 @@ import exchange.matters.tables
 import exchange.registers.entries
 import exchange.registers.links
 import exchange.registers.tables
+import exchange.requests.tables
 import foundation.identity.tables
 import foundation.ledger.tables
 import license_registry.app  # with the tables of all its rooms
