@@ -57,6 +57,7 @@ ELSEWHERE = {
     "link": "zhengtong.linking:link",
     "quarantine": "zhengtong.stewardship:waiting",
     "source": "zhengtong.preparing:source",
+    "subscription": "zhengtong.subscriptions:subscription",
     "trust-bundle": "zhengtong.verifying:trust_bundle",
     "verify": "zhengtong.verifying:verify",
 }

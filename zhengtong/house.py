@@ -22,6 +22,9 @@ from exchange.ports import Exchange
 from exchange.queries.verify import PURPOSE as ANSWER_PURPOSE
 from exchange.registers.lookup import Lookups
 from exchange.registers.schemas import load_registers
+from exchange.subscriptions.delivering import PURPOSE as EVENT_PURPOSE
+from exchange.subscriptions.heads import Heads
+from exchange.subscriptions.rounds import go_on_forever
 from foundation import database
 from foundation.identity import development_issuer
 from foundation.identity.guard import Guard
@@ -34,6 +37,7 @@ from foundation.sensitive import Vault
 from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings, load_master_key
 from foundation.signing import Algorithm, CertificateAuthority, KeyStore, decode_base64url
+from foundation.webhooks.sending import sender
 from license_registry.catalog.types import load_types
 from license_registry.issuing.bulk.jobs import work_forever
 from license_registry.lifecycle.status_lists import PURPOSE as CREDENTIAL_PURPOSE
@@ -44,6 +48,7 @@ from license_registry.presenting.tables import Codes
 from license_registry.store.objects import open_store
 from license_registry.wallets.requests import PURPOSE as REQUEST_PURPOSE
 from zhengtong.holders import RegisteredHolders
+from zhengtong.licence_changes import FollowedLicences
 
 HOT_CONNECTIONS = 16
 LEDGER_PURPOSE = "ledger"
@@ -53,6 +58,7 @@ PURPOSES = {
     ANSWER_PURPOSE: Algorithm.ES256,
     CREDENTIAL_PURPOSE: Algorithm.ES256,
     NOTICE_PURPOSE: Algorithm.ES256,
+    EVENT_PURPOSE: Algorithm.ES256,
     REQUEST_PURPOSE: Algorithm.ES256,
     LEDGER_PURPOSE: Algorithm.EDDSA,
 }
@@ -146,10 +152,25 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             codes,
         )
         await stack.enter_async_context(_task(work_forever(registry)))
+        heads = Heads(pool)
+        await stack.enter_async_context(heads.running())
+        shared = Exchange(
+            settings,
+            pool,
+            engine,
+            vault,
+            keys,
+            recorder,
+            Grants(pool),
+            lookups,
+            load_catalogue(),
+            tiles,
+            heads,
+        )
+        webhooks = await stack.enter_async_context(sender(settings))
+        await stack.enter_async_context(_task(go_on_forever(shared, FollowedLicences(registry), webhooks)))
         yield House(
-            exchange=Exchange(
-                settings, pool, engine, vault, keys, recorder, Grants(pool), lookups, load_catalogue(), tiles
-            ),
+            exchange=shared,
             registry=registry,
             authorisation_server=server,
             exchange_guard=Guard(TokenVerifier(settings.base_url, audiences[0], token_keys), people),

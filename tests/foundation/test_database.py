@@ -31,6 +31,8 @@ import exchange.grants.tables
 import exchange.matters.tables
 import exchange.registers.links
 import exchange.registers.tables
+import exchange.subscriptions.feed_tables
+import exchange.subscriptions.tables
 import foundation.identity.tables
 import foundation.ledger.tables
 import license_registry.app  # with the tables of all its rooms
