@@ -14,6 +14,7 @@ import exchange.catalog.routes
 import exchange.grants.routes
 import exchange.queries.routes
 import exchange.requests.routes
+import exchange.subscriptions.routes
 from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
 from foundation.identity.guard import Guard
@@ -47,6 +48,7 @@ def create_app(
     app.include_router(exchange.queries.routes.router)
     app.include_router(exchange.audit.routes.router)
     app.include_router(exchange.requests.routes.router)
+    app.include_router(exchange.subscriptions.routes.router)
     for router in routers:
         app.include_router(router)
     for name, value in (state or {}).items():

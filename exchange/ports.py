@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -14,6 +15,7 @@ from exchange.deadlines import Deadlines
 from exchange.grants.held import Grants
 from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
+from exchange.subscriptions.heads import Heads
 from foundation.ledger import DirectoryTiles
 from foundation.sensitive import Vault
 from foundation.settings import Settings
@@ -31,6 +33,40 @@ class LicencesHeld(Protocol):
 
         Args:
             holder: blind index.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class LicenceChange:
+    """What became of a licence.
+
+    Args:
+        resource: id of the resource that the licence's type is.
+        kind: of event, such as `licence-revoked`.
+        holders: blind index → identifier, None where it was not asked for or is not known.
+        division: where the licence is at home (6 digits).
+    """
+
+    resource: str
+    kind: str
+    holders: Mapping[bytes, str | None]
+    division: str | None
+    happened_at: datetime
+
+
+class LicenceChanges(Protocol):
+    """The registry of licences, followed by positions that come in the order of what they tell."""
+
+    async def head(self) -> int:
+        """Return the last position that there is; -1 before the first."""
+
+    async def between(
+        self, position: int, upto: int, resources: frozenset[str], *, identified: bool
+    ) -> list[LicenceChange]:
+        """Return what became of licences of these types above a position up to another, in order.
+
+        Args:
+            identified: with the identifiers of the holders.
         """
 
 
@@ -57,3 +93,4 @@ class Exchange:
     licences: LicencesHeld
     freshness: Freshness
     deadlines: Deadlines
+    heads: Heads

@@ -34,4 +34,12 @@ EXCHANGE_PROBLEMS: ProblemTable = {
     "scope-too-wide": ProblemKind(422, _("More than can be granted")),
     "dispute-not-open": ProblemKind(409, _("There is nothing to dispute")),
     "receipt-not-included": ProblemKind(409, _("The record is not in the log yet")),
+    "webhook-refused": ProblemKind(422, _("Webhooks cannot go to this address")),
+    "event-kind-unknown": ProblemKind(422, _("No such kind of event")),
+    "subscription-differs": ProblemKind(409, _("Another subscription has this id")),
+    "subscription-ended": ProblemKind(409, _("The subscription has ended")),
+    "subscription-names-nobody": ProblemKind(409, _("The subscription names no subjects")),
+    "subscription-not-delivered": ProblemKind(409, _("The subscription is read, not delivered")),
+    "too-many-subjects": ProblemKind(422, _("Too many subjects")),
+    "feed-forgotten": ProblemKind(410, _("The events are no longer kept")),
 }

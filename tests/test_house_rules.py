@@ -122,7 +122,6 @@ COMMAND_LINE_ONLY = {
     "story-broken",
     "worker-died",
     "trust-unusable",
-    "webhook-refused",
 }
 
 

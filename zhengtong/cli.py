@@ -43,6 +43,7 @@ ELSEWHERE = {
     "link": "zhengtong.linking:link",
     "quarantine": "zhengtong.stewardship:waiting",
     "source": "zhengtong.preparing:source",
+    "subscription": "zhengtong.subscriptions:subscription",
     "trust-bundle": "zhengtong.verifying:trust_bundle",
     "verify": "zhengtong.verifying:verify",
     "verify-log": "zhengtong.log_verifying:verify_log_command",

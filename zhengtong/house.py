@@ -27,6 +27,9 @@ from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
 from exchange.registers.schemas import load_registers
 from exchange.requests.overdue import rounds
+from exchange.subscriptions.delivering import PURPOSE as EVENT_PURPOSE
+from exchange.subscriptions.heads import Heads
+from exchange.subscriptions.rounds import go_on_forever
 from foundation import database
 from foundation.identity import development_issuer
 from foundation.identity.guard import Guard
@@ -39,6 +42,7 @@ from foundation.sensitive import Vault
 from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings, load_master_key
 from foundation.signing import Algorithm, CertificateAuthority, KeyStore, decode_base64url
+from foundation.webhooks.sending import sender
 from license_registry.catalog.types import load_types
 from license_registry.issuing.bulk.jobs import work_forever
 from license_registry.lifecycle.status_lists import PURPOSE as CREDENTIAL_PURPOSE
@@ -50,6 +54,7 @@ from license_registry.store.objects import open_store
 from license_registry.wallets.requests import PURPOSE as REQUEST_PURPOSE
 from zhengtong.held_licences import RegisteredLicences
 from zhengtong.holders import RegisteredHolders
+from zhengtong.licence_changes import FollowedLicences
 from zhengtong.licence_resources import licence_resources
 
 HOT_CONNECTIONS = 16
@@ -60,6 +65,7 @@ PURPOSES = {
     ANSWER_PURPOSE: Algorithm.ES256,
     CREDENTIAL_PURPOSE: Algorithm.ES256,
     NOTICE_PURPOSE: Algorithm.ES256,
+    EVENT_PURPOSE: Algorithm.ES256,
     REQUEST_PURPOSE: Algorithm.ES256,
     LEDGER_PURPOSE: Algorithm.EDDSA,
 }
@@ -159,6 +165,8 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         catalogue = FollowedCatalogue(pool, licence_resources(registry.types))
         await catalogue.refresh(now)
         await stack.enter_async_context(_task(catalogue.follow()))
+        heads = Heads(pool)
+        await stack.enter_async_context(heads.running())
         served = Exchange(
             settings,
             pool,
@@ -173,8 +181,11 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             RegisteredLicences(pool, registry.types),
             Freshness(pool),
             await asyncio.to_thread(load_deadlines, settings),
+            heads,
         )
         await stack.enter_async_context(_task(rounds(served)))
+        webhooks = await stack.enter_async_context(sender(settings))
+        await stack.enter_async_context(_task(go_on_forever(served, FollowedLicences(registry), webhooks)))
         yield House(
             exchange=served,
             registry=registry,

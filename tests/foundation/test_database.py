@@ -38,6 +38,8 @@ import exchange.registers.entries
 import exchange.registers.links
 import exchange.registers.tables
 import exchange.requests.tables
+import exchange.subscriptions.feed_tables
+import exchange.subscriptions.tables
 import foundation.identity.tables
 import foundation.ledger.tables
 import license_registry.app  # with the tables of all its rooms
