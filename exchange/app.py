@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 import exchange.audit.routes
 import exchange.catalog.routes
 import exchange.grants.routes
+import exchange.matters.routes
 import exchange.queries.routes
 from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
@@ -41,6 +42,7 @@ def create_app(
     app.include_router(exchange.grants.routes.router)
     app.include_router(exchange.queries.routes.router)
     app.include_router(exchange.audit.routes.router)
+    app.include_router(exchange.matters.routes.router)
     for router in routers:
         app.include_router(router)
     for name, value in (state or {}).items():

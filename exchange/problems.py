@@ -20,5 +20,13 @@ EXCHANGE_PROBLEMS: ProblemTable = {
     "subject-malformed": ProblemKind(422, _("The identifier of the subject is not valid")),
     "claim-malformed": ProblemKind(422, _("A claim cannot be compared")),
     "matter-malformed": ProblemKind(422, _("The description of the matter is not valid")),
+    "matter-not-publishable": ProblemKind(422, _("The matter names what is not there")),
+    "matter-loop": ProblemKind(409, _("Matters would need each other in a circle")),
+    "matter-version-stands": ProblemKind(409, _("This version of the matter cannot be written")),
+    "matter-of-another-department": ProblemKind(403, _("The matter belongs to another department")),
+    "evidence-type-unknown": ProblemKind(422, _("No such evidence type")),
+    "material-name-malformed": ProblemKind(422, _("The name of the material cannot be decided on")),
+    "material-confirmed-otherwise": ProblemKind(409, _("The name is confirmed otherwise")),
+    "material-without-candidate": ProblemKind(409, _("There is no candidate for the name")),
     "receipt-not-included": ProblemKind(409, _("The record is not in the log yet")),
 }

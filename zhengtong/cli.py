@@ -55,6 +55,7 @@ from zhengtong.reporting import print_report
 ELSEWHERE = {
     "licence": "zhengtong.licence_commands:licence",
     "link": "zhengtong.linking:link",
+    "matters": "zhengtong.matter_commands:matters",
     "quarantine": "zhengtong.stewardship:waiting",
     "source": "zhengtong.preparing:source",
     "trust-bundle": "zhengtong.verifying:trust_bundle",

@@ -1,7 +1,7 @@
 """Names of materials as departments publish them, made comparable: one paper, one name.
 
-`《食品经营许可证》副本复印件（1份）` and `食品经营许可证` are the same paper. What says how it is to be brought, a copy or
-the original and how many, goes; what says which paper it is stays. The published name is kept beside it.
+`《食品经营许可证》副本复印件（1份）` and `食品经营许可证` are the same paper. What says how it is to be brought, a
+copy or the original and how many, goes; what says which paper it is stays. The published name is kept beside it.
 """
 
 from __future__ import annotations

@@ -116,7 +116,8 @@ async def speaking_of(connection: Any, names: Sequence[str]) -> list[Version]:
         "WITH newest AS (SELECT DISTINCT ON (code) code, version, state, document, changed_at, changed_by"
         " FROM exchange.matter ORDER BY code, version DESC)"
         " SELECT code, version, state, document, changed_at, changed_by FROM newest"
-        " WHERE state <> 'retired' AND EXISTS (SELECT FROM jsonb_array_elements(document -> 'materials') m WHERE m -> 'matching' -> 'names' ?| $1) ORDER BY code",
+        " WHERE state <> 'retired' AND EXISTS (SELECT FROM jsonb_array_elements(document -> 'materials') m"
+        " WHERE m -> 'matching' -> 'names' ?| $1) ORDER BY code",
         names,
     )
     return [Version(*row) for row in rows]
@@ -193,3 +194,14 @@ async def retire(connection: Any, code: str, changed_by: str, now: datetime) -> 
         changed_by,
     )
     return found is not None
+
+
+async def planned(connection: Any) -> dict[tuple[str, str], tuple[int, int]] | None:
+    """Return matter and material → in how many plans it came up, and how many settled it; None without such records."""
+    if await connection.fetchval("SELECT to_regclass('exchange.plan_material')") is None:
+        return None
+    rows = await connection.fetch(
+        "SELECT p.matter, m.material, count(*) AS planned, count(m.settled_at) AS settled"
+        " FROM exchange.plan_material m JOIN exchange.plan p ON p.id = m.plan GROUP BY p.matter, m.material"
+    )
+    return {(row["matter"], row["material"]): (row["planned"], row["settled"]) for row in rows}

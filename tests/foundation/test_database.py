@@ -28,6 +28,7 @@ from sqlalchemy.exc import ProgrammingError
 
 import exchange.audit.tables
 import exchange.grants.tables
+import exchange.matters.decisions
 import exchange.matters.tables
 import exchange.registers.links
 import exchange.registers.tables
