@@ -158,7 +158,7 @@ def candidate(name: str, whole: str | None = None) -> Candidate | None:
     context = whole or name
     if any(word in context for word in known.strange) or bare.endswith(known.forms):
         return None
-    if _SEVERAL.search(bare) and bare not in known.by_name:
+    if _SEVERAL.search(_unadorned(bare)) and bare not in known.by_name:
         return None
     paper, holder = _without_holder(bare)
     if holder is None and whole is not None and whole != name:

@@ -88,6 +88,7 @@ async def bring_in(
                     report.new += 1
                 else:
                     report.changed += 1
+    report.bad.sort(key=lambda each: each.row)
     return report
 
 
