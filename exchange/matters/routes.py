@@ -29,9 +29,6 @@ from foundation.text import Code, FreeText
 
 router = APIRouter(prefix="/v1/matters", tags=["matters"])
 
-Steward = Annotated[Principal, Depends(requires(Role.SHARING_AUTHORITY))]
-Writer = Annotated[Principal, Depends(requires(Role.SHARING_AUTHORITY, Role.DEPARTMENT_SYSTEM))]
-Reader = Annotated[Principal, Depends(requires(Role.SHARING_AUTHORITY, Role.AUDITOR, Role.DEPARTMENT_SYSTEM))]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
@@ -81,7 +78,7 @@ async def published(
 )
 async def drafts(
     request: Request,
-    caller: Writer,
+    caller: Annotated[Principal, Depends(requires(Role.SHARING_AUTHORITY, Role.DEPARTMENT_SYSTEM))],
     words: Words | None = None,
     department: Code | None = None,
     after: str = "",
@@ -99,7 +96,12 @@ async def drafts(
     summary="What share of the papers asked for the exchange could settle",
 )
 async def whole_report(
-    request: Request, caller: Reader, department: Code | None = None, published_only: bool = False
+    request: Request,
+    caller: Annotated[
+        Principal, Depends(requires(Role.SHARING_AUTHORITY, Role.AUDITOR, Role.DEPARTMENT_SYSTEM))
+    ],
+    department: Code | None = None,
+    published_only: bool = False,
 ) -> dict[str, Any]:
     """Count papers of the newest versions that are not retired; a department's system sees its own."""
     exchange: Exchange = request.app.state.exchange
@@ -118,7 +120,11 @@ async def whole_report(
     summary="Papers that should no longer be asked 不应再要求提交的材料",
 )
 async def no_longer_to_be_asked(
-    request: Request, caller: Reader, department: Code | None = None
+    request: Request,
+    caller: Annotated[
+        Principal, Depends(requires(Role.SHARING_AUTHORITY, Role.AUDITOR, Role.DEPARTMENT_SYSTEM))
+    ],
+    department: Code | None = None,
 ) -> dict[str, Any]:
     """List required materials of published matters that the exchange can settle, with what plans made of them."""
     exchange: Exchange = request.app.state.exchange
@@ -146,7 +152,11 @@ async def evidence_types() -> dict[str, Any]:
     responses=documented(EXCHANGE_PROBLEMS, ["token-missing", "role-missing", "invalid-request"]),
     summary="Names of papers that wait for a steward's decision",
 )
-async def candidates(request: Request, caller: Steward, limit: Limit = 100) -> dict[str, Any]:
+async def candidates(
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.SHARING_AUTHORITY))],
+    limit: Limit = 100,
+) -> dict[str, Any]:
     """List what names may stand for, the surest and most used first, and what was decided."""
     exchange: Exchange = request.app.state.exchange
     async with exchange.pool.acquire() as connection:
@@ -177,7 +187,11 @@ async def candidates(request: Request, caller: Steward, limit: Limit = 100) -> d
     ),
     summary="Confirm or reject what a name stands for; safe to repeat",
 )
-async def decided(body: DecisionRequest, request: Request, caller: Steward) -> dict[str, Any]:
+async def decided(
+    body: DecisionRequest,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.SHARING_AUTHORITY))],
+) -> dict[str, Any]:
     """Decide for all matters, those still to come too; published ones get a new draft."""
     exchange: Exchange = request.app.state.exchange
     now = datetime.now(UTC)
@@ -224,7 +238,11 @@ async def one(code: Code, request: Request) -> dict[str, Any]:
     responses=documented(EXCHANGE_PROBLEMS, ["token-missing", "role-missing", "not-found"]),
     summary="All versions of a matter, newest first",
 )
-async def all_versions(code: Code, request: Request, caller: Writer) -> dict[str, Any]:
+async def all_versions(
+    code: Code,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.SHARING_AUTHORITY, Role.DEPARTMENT_SYSTEM))],
+) -> dict[str, Any]:
     """Return descriptions and where they stand; drafts of other departments are left out."""
     exchange: Exchange = request.app.state.exchange
     async with exchange.pool.acquire() as connection:
@@ -255,7 +273,11 @@ async def all_versions(code: Code, request: Request, caller: Writer) -> dict[str
     summary="Write a draft; safe to repeat",
 )
 async def write(
-    code: Code, version: int, body: Annotated[dict[str, Any], Body()], request: Request, caller: Writer
+    code: Code,
+    version: int,
+    body: Annotated[dict[str, Any], Body()],
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.SHARING_AUTHORITY, Role.DEPARTMENT_SYSTEM))],
 ) -> dict[str, Any]:
     """Store a description (`schemas/matters/matter.json`) as the draft of this version."""
     exchange: Exchange = request.app.state.exchange
@@ -283,7 +305,12 @@ async def write(
     ),
     summary="Publish a draft in place of what is published; safe to repeat",
 )
-async def publication(code: Code, version: int, request: Request, caller: Steward) -> dict[str, Any]:
+async def publication(
+    code: Code,
+    version: int,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.SHARING_AUTHORITY))],
+) -> dict[str, Any]:
     """Publish: what the evidence names must be there, and no matter may need itself by way of others."""
     exchange: Exchange = request.app.state.exchange
     now = datetime.now(UTC)
@@ -301,7 +328,9 @@ async def publication(code: Code, version: int, request: Request, caller: Stewar
     responses=documented(EXCHANGE_PROBLEMS, ["token-missing", "role-missing", "not-found"]),
     summary="Retire a matter",
 )
-async def retirement(code: Code, request: Request, caller: Steward) -> Response:
+async def retirement(
+    code: Code, request: Request, caller: Annotated[Principal, Depends(requires(Role.SHARING_AUTHORITY))]
+) -> Response:
     """Retire what is published; a matter that has been retired before stays so."""
     exchange: Exchange = request.app.state.exchange
     now = datetime.now(UTC)
