@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exchange.matters.importing.describe import Unfit, describe, digest
 from exchange.matters.importing.layout import LayoutUnknown, layout_of, layouts
-from exchange.matters.matter import read_matter
+from exchange.matters.importing.records import MattersUnreadable, read_records
+from exchange.matters.matter import MatterMalformed, read_matter
 from foundation.identifiers import CitizenId
 
 GUANGDONG = layouts()["guangdong-42"]
@@ -113,3 +118,44 @@ def test_a_layout_shows_in_the_columns() -> None:
     for columns, wanted in ((["a"], None), (record(), "plain"), (record(), "unheard-of")):
         with pytest.raises(LayoutUnknown):
             layout_of(columns, wanted)
+
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=12)
+    | st.sampled_from(["无", "1(工作日)", "自然人"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=6,
+)
+
+
+@given(st.sampled_from(sorted(record())), JSON_VALUES)
+def test_whatever_stands_in_a_column_a_description_comes_of_it_or_the_field_is_told(
+    column: str, value: Any
+) -> None:
+    try:
+        document, _remarks = describe(record(**{column: value}), GUANGDONG)
+    except Unfit as unfit:
+        assert unfit.field in GUANGDONG.fields
+        return
+    try:
+        read_matter(document)
+    except MatterMalformed as error:
+        assert error.pointer
+
+
+@given(
+    st.binary(max_size=60)
+    | st.sampled_from([b"PK\x03\x04", b"\xd0\xcf\x11\xe0"]).map(lambda head: head + b"x" * 30)
+)
+def test_whatever_is_in_a_file_it_is_records_or_refused(content: bytes) -> None:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        try:
+            found = list(read_records(Path(file.name)))
+        except MattersUnreadable:
+            return
+    assert all(each.row >= 1 and (each.values is None) == (each.reason is not None) for each in found)
