@@ -7,6 +7,13 @@ from foundation.problems import ProblemKind, ProblemTable
 
 EXCHANGE_PROBLEMS: ProblemTable = {
     "resource-unknown": ProblemKind(404, _("No such data resource")),
+    "resource-not-shared": ProblemKind(403, _("The data resource is not shared")),
+    "resource-not-connected": ProblemKind(409, _("The data resource is not connected yet")),
+    "resource-malformed": ProblemKind(422, _("The description of the data resource is not valid")),
+    "resource-of-another": ProblemKind(403, _("The data resource is of another department")),
+    "resource-in-review": ProblemKind(409, _("The data resource is in review")),
+    "resource-state-wrong": ProblemKind(409, _("The version is in another state")),
+    "catalogue-file-unreadable": ProblemKind(422, _("The file of the catalogue cannot be read")),
     "field-unknown": ProblemKind(422, _("The data resource has no such field")),
     "not-granted": ProblemKind(403, _("Not granted")),
     "field-not-granted": ProblemKind(403, _("The grant does not cover this field")),

@@ -73,6 +73,13 @@ class Settings(BaseSettings):
         description="Holders of licences must be in the city's registers; or need only match where they are",
     )
 
+    catalogue_notice_days: int = Field(
+        default=30,
+        ge=0,
+        le=3650,
+        description="Days that a version of a data resource which takes something away is told before it applies",
+    )
+
     access_token_seconds: int = Field(default=600, ge=30, le=3600)
     presentation_seconds: int = Field(default=60, ge=5, le=600)
     offline_code_seconds: int = Field(

@@ -16,10 +16,13 @@ import jwt
 import exchange.app
 import license_registry.app
 from exchange.audit.record import Recorder
-from exchange.catalog.resources import load_catalogue
+from exchange.catalog.drafts.edit import publish_seeds
+from exchange.catalog.follow import FollowedCatalogue
+from exchange.catalog.resources import read_seeds
 from exchange.grants.held import Grants
 from exchange.ports import Exchange
-from exchange.queries.verify import PURPOSE as ANSWER_PURPOSE
+from exchange.queries.attest import PURPOSE as ANSWER_PURPOSE
+from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
 from exchange.registers.schemas import load_registers
 from foundation import database
@@ -43,7 +46,9 @@ from license_registry.ports import Registry
 from license_registry.presenting.tables import Codes
 from license_registry.store.objects import open_store
 from license_registry.wallets.requests import PURPOSE as REQUEST_PURPOSE
+from zhengtong.held_licences import RegisteredLicences
 from zhengtong.holders import RegisteredHolders
+from zhengtong.licence_resources import licence_resources
 
 HOT_CONNECTIONS = 16
 LEDGER_PURPOSE = "ledger"
@@ -122,6 +127,8 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         await stack.enter_async_context(recorder.running())
         lookups = Lookups(pool, load_registers().values())
         await stack.enter_async_context(lookups.running())
+        grants = Grants(pool)
+        await stack.enter_async_context(grants.followed())
         await stack.enter_async_context(
             _task(run_forever(pool, tiles, log_signer, interval=settings.sequence_interval_seconds))
         )
@@ -146,9 +153,24 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             codes,
         )
         await stack.enter_async_context(_task(work_forever(registry)))
+        await publish_seeds(pool, read_seeds(), now)
+        catalogue = FollowedCatalogue(pool, licence_resources(registry.types))
+        await catalogue.refresh(now)
+        await stack.enter_async_context(_task(catalogue.follow()))
         yield House(
             exchange=Exchange(
-                settings, pool, engine, vault, keys, recorder, Grants(pool), lookups, load_catalogue(), tiles
+                settings,
+                pool,
+                engine,
+                vault,
+                keys,
+                recorder,
+                grants,
+                lookups,
+                catalogue,
+                tiles,
+                RegisteredLicences(pool, registry.types),
+                Freshness(pool),
             ),
             registry=registry,
             authorisation_server=server,

@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from psycopg import Connection, sql
-from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TIMESTAMP, UUID
 
 metadata = MetaData(schema="exchange")
@@ -73,6 +73,7 @@ def _register(name: str) -> tuple[Table, Table, Table]:
 person, person_history, person_contribution = _register("person")
 legal_entity, legal_entity_history, legal_entity_contribution = _register("legal_entity")
 credential, credential_history, credential_contribution = _register("credential")
+Index("credential_holder", credential.c.content["holder_code"].astext)
 
 
 class StagedRow(NamedTuple):
