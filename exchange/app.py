@@ -12,6 +12,7 @@ import exchange.catalog.drafts.routes
 import exchange.catalog.formats.routes
 import exchange.catalog.routes
 import exchange.grants.routes
+import exchange.matters.routes
 import exchange.queries.routes
 import exchange.requests.routes
 import exchange.subscriptions.routes
@@ -49,6 +50,7 @@ def create_app(
     app.include_router(exchange.audit.routes.router)
     app.include_router(exchange.requests.routes.router)
     app.include_router(exchange.subscriptions.routes.router)
+    app.include_router(exchange.matters.routes.router)
     for router in routers:
         app.include_router(router)
     for name, value in (state or {}).items():

@@ -41,6 +41,7 @@ ELSEWHERE = {
     "catalogue": "zhengtong.catalogue_commands:catalogue",
     "licence": "zhengtong.licence_commands:licence",
     "link": "zhengtong.linking:link",
+    "matters": "zhengtong.matter_commands:matters",
     "quarantine": "zhengtong.stewardship:waiting",
     "source": "zhengtong.preparing:source",
     "subscription": "zhengtong.subscriptions:subscription",

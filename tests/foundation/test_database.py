@@ -33,6 +33,7 @@ import connectors.deadlines  # noqa: F401 -- with its table
 import exchange.audit.tables
 import exchange.catalog.tables
 import exchange.grants.tables
+import exchange.matters.decisions
 import exchange.matters.tables
 import exchange.registers.entries
 import exchange.registers.links
