@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from exchange.catalog.derived import derived_fields
 from exchange.registers.schemas import RegisterSchema
 from foundation.errors import DomainError
 from foundation.language import _
@@ -119,7 +120,11 @@ class Resource:
     synonyms: tuple[str, ...] = ()
 
     def require_fields(self, names: frozenset[str], pointer: str) -> None:
-        """Raise FieldUnknown, naming the first, if the resource lacks one of the fields."""
+        """Raise FieldUnknown, naming the first, if the resource lacks one of the fields, derived ones among them."""
+        self.require_own_fields(names - derived_fields(self.subject_kind), pointer)
+
+    def require_own_fields(self, names: frozenset[str], pointer: str) -> None:
+        """Raise FieldUnknown, naming the first, if one of the fields is none that the resource can disclose."""
         unknown = sorted(names.difference(self.fields))
         if unknown:
             raise FieldUnknown(
