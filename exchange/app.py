@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 import exchange.audit.routes
 import exchange.catalog.routes
+import exchange.corrections.routes
 import exchange.grants.routes
 import exchange.queries.routes
 import exchange.requests.routes
@@ -43,6 +44,7 @@ def create_app(
     app.include_router(exchange.queries.routes.router)
     app.include_router(exchange.audit.routes.router)
     app.include_router(exchange.requests.routes.router)
+    app.include_router(exchange.corrections.routes.router)
     for router in routers:
         app.include_router(router)
     for name, value in (state or {}).items():

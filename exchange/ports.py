@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -16,6 +17,13 @@ from foundation.ledger import DirectoryTiles
 from foundation.sensitive import Vault
 from foundation.settings import Settings
 from foundation.signing import KeyStore
+
+
+class SourceContacts(Protocol):
+    """Who is to be turned to at a source of data."""
+
+    async def contacts(self, sources: Collection[str]) -> Mapping[str, str]:
+        """Return source → department and office to turn to, of those that are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +46,4 @@ class Exchange:
     catalogue: Catalogue
     tiles: DirectoryTiles
     deadlines: Deadlines
+    contacts: SourceContacts

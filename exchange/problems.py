@@ -25,6 +25,9 @@ EXCHANGE_PROBLEMS: ProblemTable = {
     "request-invalid": ProblemKind(422, _("The request for sharing is not complete")),
     "request-id-taken": ProblemKind(409, _("The id is that of another request")),
     "scope-too-wide": ProblemKind(422, _("More than can be granted")),
+    "correction-state-wrong": ProblemKind(409, _("Not in this state of the report")),
+    "correction-invalid": ProblemKind(422, _("This cannot be reported here")),
+    "correction-id-taken": ProblemKind(409, _("The id is that of another report")),
     "dispute-not-open": ProblemKind(409, _("There is nothing to dispute")),
     "receipt-not-included": ProblemKind(409, _("The record is not in the log yet")),
 }

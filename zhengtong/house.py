@@ -14,6 +14,8 @@ import httpx
 import jwt
 
 import exchange.app
+import exchange.corrections.following
+import exchange.requests.overdue
 import license_registry.app
 from exchange.audit.record import Recorder
 from exchange.catalog.resources import load_catalogue
@@ -23,7 +25,6 @@ from exchange.ports import Exchange
 from exchange.queries.verify import PURPOSE as ANSWER_PURPOSE
 from exchange.registers.lookup import Lookups
 from exchange.registers.schemas import load_registers
-from exchange.requests.overdue import rounds
 from foundation import database
 from foundation.identity import development_issuer
 from foundation.identity.guard import Guard
@@ -45,6 +46,7 @@ from license_registry.ports import Registry
 from license_registry.presenting.tables import Codes
 from license_registry.store.objects import open_store
 from license_registry.wallets.requests import PURPOSE as REQUEST_PURPOSE
+from zhengtong.contacts import MappedContacts
 from zhengtong.holders import RegisteredHolders
 
 HOT_CONNECTIONS = 16
@@ -160,8 +162,10 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             load_catalogue(),
             tiles,
             await asyncio.to_thread(load_deadlines, settings),
+            MappedContacts(settings.sources_folder),
         )
-        await stack.enter_async_context(_task(rounds(served)))
+        await stack.enter_async_context(_task(exchange.requests.overdue.rounds(served)))
+        await stack.enter_async_context(_task(exchange.corrections.following.rounds(served)))
         yield House(
             exchange=served,
             registry=registry,
