@@ -109,9 +109,7 @@ def test_entities_are_renamed_and_struck_off(told: Told) -> None:
         await city.give(
             resource="legal-entities-basic", fields=frozenset({"name", "representative_name", "address"})
         )
-        feed = await city.subscribe(
-            "entity-renamed", "representative-changed", "entity-struck-off", e=ENTITY
-        )
+        feed = await city.subscribe("entity-renamed", "representative-changed", "entity-struck-off", e=ENTITY)
         city.entities((ENTITY, "乙", "西路", "李"), kept)
         city.entities(kept)
         assert await city.tell() == 3
