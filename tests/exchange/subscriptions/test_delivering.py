@@ -297,8 +297,7 @@ def test_what_is_replayed_while_it_is_sent_is_sent_again(told: Told, receiver: R
         await renamed(city, "张三")
         receiver.slow = 0.5
         sending = asyncio.create_task(city.deliver())
-        while not receiver.got:
-            await asyncio.sleep(0.01)
+        assert await asyncio.to_thread(receiver.arrived.wait, 5)
         assert await subscribing.replay(city.exchange, CALLER, made.id, 1, city.now()) == 1
         assert await sending == Delivered(2, 0, 0)
         assert [event["sequence"] for event in receiver.events()] == [1, 1]
