@@ -4,20 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from exchange.audit.record import Recorder
-from exchange.catalog.resources import Catalogue
+from exchange.catalog.follow import FollowedCatalogue
+from exchange.deadlines import Deadlines
 from exchange.grants.held import Grants
+from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
 from exchange.subscriptions.heads import Heads
 from foundation.ledger import DirectoryTiles
 from foundation.sensitive import Vault
 from foundation.settings import Settings
 from foundation.signing import KeyStore
+
+
+class LicencesHeld(Protocol):
+    """The registry of licences; the exchange does not know where it is."""
+
+    def knows(self, licence_type: str) -> bool:
+        """True when there is a licence type of this id."""
+
+    async def in_force(self, licence_type: str, holder: bytes, day: date) -> bool:
+        """Tell whether somebody, alone or with others, holds a licence of a type that is valid on a day.
+
+        Args:
+            holder: blind index.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +77,7 @@ class Exchange:
     Args:
         pool: asyncpg pool, for the hot path.
         engine: SQLAlchemy engine on the same database, for everything else.
+        catalogue: resources in force; a change takes effect in every process within two seconds.
     """
 
     settings: Settings
@@ -71,6 +88,9 @@ class Exchange:
     recorder: Recorder
     grants: Grants
     lookups: Lookups
-    catalogue: Catalogue
+    catalogue: FollowedCatalogue
     tiles: DirectoryTiles
+    licences: LicencesHeld
+    freshness: Freshness
+    deadlines: Deadlines
     heads: Heads

@@ -74,6 +74,13 @@ class Settings(BaseSettings):
         description="Holders of licences must be in the city's registers; or need only match where they are",
     )
 
+    catalogue_notice_days: int = Field(
+        default=30,
+        ge=0,
+        le=3650,
+        description="Days that a version of a data resource which takes something away is told before it applies",
+    )
+
     access_token_seconds: int = Field(default=600, ge=30, le=3600)
     presentation_seconds: int = Field(default=60, ge=5, le=600)
     offline_code_seconds: int = Field(
@@ -170,6 +177,16 @@ class Settings(BaseSettings):
     def sources_folder(self) -> Path:
         """Mappings of this city's own sources, one YAML each, beside those that come along."""
         return self.home / "sources"
+
+    @property
+    def workdays_file(self) -> Path:
+        """This city's own days off and on, beside those that come along (`foundation/workdays.py`)."""
+        return self.home / "workdays.csv"
+
+    @property
+    def deadlines_file(self) -> Path:
+        """This city's own terms in working days, in place of those that come along (`exchange/deadlines.py`)."""
+        return self.home / "deadlines.json"
 
     @property
     def licence_types_folder(self) -> Path:

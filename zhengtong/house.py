@@ -16,12 +16,17 @@ import jwt
 import exchange.app
 import license_registry.app
 from exchange.audit.record import Recorder
-from exchange.catalog.resources import load_catalogue
+from exchange.catalog.drafts.edit import publish_seeds
+from exchange.catalog.follow import FollowedCatalogue
+from exchange.catalog.resources import read_seeds
+from exchange.deadlines import load_deadlines
 from exchange.grants.held import Grants
 from exchange.ports import Exchange
-from exchange.queries.verify import PURPOSE as ANSWER_PURPOSE
+from exchange.queries.attest import PURPOSE as ANSWER_PURPOSE
+from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
 from exchange.registers.schemas import load_registers
+from exchange.requests.overdue import rounds
 from exchange.subscriptions.delivering import PURPOSE as EVENT_PURPOSE
 from exchange.subscriptions.heads import Heads
 from exchange.subscriptions.rounds import go_on_forever
@@ -47,8 +52,10 @@ from license_registry.ports import Registry
 from license_registry.presenting.tables import Codes
 from license_registry.store.objects import open_store
 from license_registry.wallets.requests import PURPOSE as REQUEST_PURPOSE
+from zhengtong.held_licences import RegisteredLicences
 from zhengtong.holders import RegisteredHolders
 from zhengtong.licence_changes import FollowedLicences
+from zhengtong.licence_resources import licence_resources
 
 HOT_CONNECTIONS = 16
 LEDGER_PURPOSE = "ledger"
@@ -128,6 +135,8 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         await stack.enter_async_context(recorder.running())
         lookups = Lookups(pool, load_registers().values())
         await stack.enter_async_context(lookups.running())
+        grants = Grants(pool)
+        await stack.enter_async_context(grants.followed())
         await stack.enter_async_context(
             _task(run_forever(pool, tiles, log_signer, interval=settings.sequence_interval_seconds))
         )
@@ -152,25 +161,33 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             codes,
         )
         await stack.enter_async_context(_task(work_forever(registry)))
+        await publish_seeds(pool, read_seeds(), now)
+        catalogue = FollowedCatalogue(pool, licence_resources(registry.types))
+        await catalogue.refresh(now)
+        await stack.enter_async_context(_task(catalogue.follow()))
         heads = Heads(pool)
         await stack.enter_async_context(heads.running())
-        shared = Exchange(
+        served = Exchange(
             settings,
             pool,
             engine,
             vault,
             keys,
             recorder,
-            Grants(pool),
+            grants,
             lookups,
-            load_catalogue(),
+            catalogue,
             tiles,
+            RegisteredLicences(pool, registry.types),
+            Freshness(pool),
+            await asyncio.to_thread(load_deadlines, settings),
             heads,
         )
+        await stack.enter_async_context(_task(rounds(served)))
         webhooks = await stack.enter_async_context(sender(settings))
-        await stack.enter_async_context(_task(go_on_forever(shared, FollowedLicences(registry), webhooks)))
+        await stack.enter_async_context(_task(go_on_forever(served, FollowedLicences(registry), webhooks)))
         yield House(
-            exchange=shared,
+            exchange=served,
             registry=registry,
             authorisation_server=server,
             exchange_guard=Guard(TokenVerifier(settings.base_url, audiences[0], token_keys), people),

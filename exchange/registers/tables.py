@@ -78,6 +78,7 @@ def _register(name: str) -> tuple[Table, Table, Table]:
 person, person_history, person_contribution = _register("person")
 legal_entity, legal_entity_history, legal_entity_contribution = _register("legal_entity")
 credential, credential_history, credential_contribution = _register("credential")
+Index("credential_holder", credential.c.content["holder_code"].astext)
 
 
 class StagedRow(NamedTuple):

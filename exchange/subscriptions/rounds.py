@@ -22,8 +22,8 @@ from exchange.subscriptions.delivering import (
 from exchange.subscriptions.following import follow
 from exchange.subscriptions.spread import spread
 from exchange.subscriptions.subscription import Subscription
-from foundation.database import UNAVAILABLE
 from foundation.telemetry import METRICS
+from foundation.unavailable import UNAVAILABLE
 from foundation.webhooks.sending import Sender
 
 logger = logging.getLogger(__name__)
