@@ -135,7 +135,9 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=5))
         recorder = Recorder(pool)
         await stack.enter_async_context(recorder.running())
-        lookups = Lookups(pool, load_registers().values())
+        types = await asyncio.to_thread(load_types, settings.licence_types_folder)
+        licences = RegisteredLicences(pool, vault, types)
+        lookups = Lookups(pool, load_registers().values(), licences)
         await stack.enter_async_context(lookups.running())
         grants = Grants(pool)
         await stack.enter_async_context(grants.followed())
@@ -157,14 +159,14 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             vault,
             keys,
             await asyncio.to_thread(open_store, settings),
-            await asyncio.to_thread(load_types, settings.licence_types_folder),
+            types,
             StatusLists(pool, keys, issuer),
             RegisteredHolders(pool, vault),
             codes,
         )
         await stack.enter_async_context(_task(work_forever(registry)))
         await publish_seeds(pool, read_seeds(), now)
-        catalogue = FollowedCatalogue(pool, licence_resources(registry.types))
+        catalogue = FollowedCatalogue(pool, licence_resources(types))
         await catalogue.refresh(now)
         await stack.enter_async_context(_task(catalogue.follow()))
         heads = Heads(pool)
@@ -180,7 +182,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             lookups,
             catalogue,
             tiles,
-            RegisteredLicences(pool, registry.types),
+            licences,
             Freshness(pool),
             await asyncio.to_thread(load_deadlines, settings),
             heads,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from exchange.catalog.resource import Masking
 from exchange.grants.grant import Mode
 from exchange.ports import Exchange
 from exchange.queries.admit import admit
@@ -36,7 +37,7 @@ class Queried:
 
 
 async def query(exchange: Exchange, caller: Principal, inquiry: Inquiry, now: datetime) -> Queried:
-    """Disclose fields of a subject, as far as a grant goes; sensitive ones masked unless it says otherwise.
+    """Disclose fields of a subject, as far as a grant goes; masked by the catalogue unless the grant says otherwise.
 
     Steps and their order are those of a verification (`verify`): check and blind, decide, count, open, record, sign.
     What is signed is what is disclosed: masked, where that is.
@@ -50,15 +51,17 @@ async def query(exchange: Exchange, caller: Principal, inquiry: Inquiry, now: da
         await record_refusal(exchange, Mode.QUERY, caller, inquiry, subject, refusal, now)
         raise
     register, row = prepared.resource.register, admitted.row
-    hidden = prepared.fields & register.sensitive - admitted.grant.clear_fields
+    details = prepared.resource.details
+    hidden = {
+        name for name in prepared.fields if details[name].masking != Masking.NONE
+    } - admitted.grant.clear_fields
     values: dict[str, Any] = {}
     source = None
     if row is not None:
         record = opened(exchange.vault, register, prepared.subject, row.content, row.sealed)
-        described = register.schema["properties"]
         for field in sorted(prepared.fields):
             value = record.get(field)
-            values[field] = masked(value, described[field]) if field in hidden else value
+            values[field] = masked(value, details[field].masking) if field in hidden else value
         source = row.sources(prepared.fields)
     hidden_and_there = tuple(sorted(name for name in hidden if values.get(name) is not None))
     answer = statement(
