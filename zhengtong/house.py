@@ -180,7 +180,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             lookups,
             catalogue,
             tiles,
-            RegisteredLicences(pool, registry.types),
+            RegisteredLicences(pool, vault, registry.types),
             Freshness(pool),
             await asyncio.to_thread(load_deadlines, settings),
             heads,
