@@ -136,8 +136,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         recorder = Recorder(pool)
         await stack.enter_async_context(recorder.running())
         types = await asyncio.to_thread(load_types, settings.licence_types_folder)
-        licences = RegisteredLicences(pool, vault, types)
-        lookups = Lookups(pool, load_registers().values(), licences)
+        lookups = Lookups(pool, load_registers().values())
         await stack.enter_async_context(lookups.running())
         grants = Grants(pool)
         await stack.enter_async_context(grants.followed())
@@ -182,7 +181,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             lookups,
             catalogue,
             tiles,
-            licences,
+            RegisteredLicences(pool, vault, registry.types),
             Freshness(pool),
             await asyncio.to_thread(load_deadlines, settings),
             heads,
