@@ -44,7 +44,9 @@ correction_report = Table(
     Index("correction_report_subject", "subject", "reported_at"),
 )
 Index(
-    "correction_report_due", correction_report.c.due_on, postgresql_where=text("due_on IS NOT NULL AND overdue_at IS NULL")
+    "correction_report_due",
+    correction_report.c.due_on,
+    postgresql_where=text("due_on IS NOT NULL AND overdue_at IS NULL"),
 )
 Index(
     "correction_report_task",
@@ -208,7 +210,8 @@ async def acknowledge(connection: Any, number: int, client_id: str, now: datetim
     """Note that a system has seen a notice, and return whom it is about; None if it has none of that number."""
     subject: bytes | None = await connection.fetchval(
         "UPDATE exchange.correction_notice n SET acknowledged_at = coalesce(acknowledged_at, $3)"
-        " FROM exchange.correction_report c WHERE n.id = $1 AND n.client_id = $2 AND c.id = n.correction RETURNING c.subject",
+        " FROM exchange.correction_report c WHERE n.id = $1 AND n.client_id = $2 AND c.id = n.correction"
+        " RETURNING c.subject",
         number,
         client_id,
         now,

@@ -118,6 +118,7 @@ async def settle_grants(
     if stands and request.grant_id is not None:
         resource = require_resource(exchange.catalogue, request.asked.resource)
         await add_grant(exchange.engine, grant_of(request, resource, granted_by, now))
+    await exchange.grants.look()
 
 
 def grant_of(request: ShareRequest, resource: Resource, granted_by: str, now: datetime) -> Grant:
