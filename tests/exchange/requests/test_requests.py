@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from click.testing import CliRunner
 
 from demonstration.parties import System
 from exchange.catalog.resources import load_catalogue
@@ -18,6 +19,7 @@ from exchange.requests.overdue import Round, go_round
 from foundation.identifiers import CitizenId
 from foundation.identity.principals import Role
 from tests.conftest import Service
+from zhengtong.cli import main
 from zhengtong.house import open_house
 
 PERSONS = load_catalogue()["persons-basic"]
@@ -393,3 +395,22 @@ def test_of_two_answers_at_once_one_counts(
     assert set(found) == {200, 409}
     history = fund.call(service.http, "GET", f"/exchange/v1/requests{path}").json()["history"]
     assert len(history) == 3
+
+
+def test_operators_list_requests_and_what_is_overdue(service: Service, fund: System) -> None:
+    asked, late = ask(service, fund)["id"], ask(service, fund)["id"]
+    service.sql("UPDATE exchange.share_request SET due_on = due_on - 60 WHERE id = %s", late)
+    environment = {"ZHENGTONG_DATABASE_URL": service.address}
+
+    def command(*arguments: str) -> str:
+        home = str(service.settings.home)
+        done = CliRunner().invoke(main, ["--home", home, "request", *arguments], env=environment)
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    listed = {each["id"]: each for each in orjson.loads(command("list", "--state", "submitted", "--json"))}
+    assert {asked, late} <= set(listed)
+    assert (listed[late]["step"], listed[late]["owner"]) == ("check", PERSONS.department)
+    overdue = command("overdue")
+    assert late in overdue
+    assert asked not in overdue
