@@ -11,6 +11,7 @@ import exchange.audit.routes
 import exchange.catalog.drafts.routes
 import exchange.catalog.formats.routes
 import exchange.catalog.routes
+import exchange.corrections.routes
 import exchange.grants.routes
 import exchange.matters.routes
 import exchange.queries.routes
@@ -51,6 +52,7 @@ def create_app(
     app.include_router(exchange.requests.routes.router)
     app.include_router(exchange.subscriptions.routes.router)
     app.include_router(exchange.matters.routes.router)
+    app.include_router(exchange.corrections.routes.router)
     for router in routers:
         app.include_router(router)
     for name, value in (state or {}).items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Protocol
@@ -70,6 +70,13 @@ class LicenceChanges(Protocol):
         """
 
 
+class SourceContacts(Protocol):
+    """Who is to be turned to at a source of data."""
+
+    async def contacts(self, sources: Collection[str]) -> Mapping[str, str]:
+        """Return source → department and office to turn to, of those that are known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """Rooms of the exchange reach everything that is not pure through this.
@@ -94,3 +101,4 @@ class Exchange:
     freshness: Freshness
     deadlines: Deadlines
     heads: Heads
+    contacts: SourceContacts

@@ -14,6 +14,8 @@ import httpx
 import jwt
 
 import exchange.app
+import exchange.corrections.following
+import exchange.requests.overdue
 import license_registry.app
 from exchange.audit.record import Recorder
 from exchange.catalog.drafts.edit import publish_seeds
@@ -26,7 +28,6 @@ from exchange.queries.attest import PURPOSE as ANSWER_PURPOSE
 from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
 from exchange.registers.schemas import load_registers
-from exchange.requests.overdue import rounds
 from exchange.subscriptions.delivering import PURPOSE as EVENT_PURPOSE
 from exchange.subscriptions.heads import Heads
 from exchange.subscriptions.rounds import go_on_forever
@@ -52,6 +53,7 @@ from license_registry.ports import Registry
 from license_registry.presenting.tables import Codes
 from license_registry.store.objects import open_store
 from license_registry.wallets.requests import PURPOSE as REQUEST_PURPOSE
+from zhengtong.contacts import MappedContacts
 from zhengtong.held_licences import RegisteredLicences
 from zhengtong.holders import RegisteredHolders
 from zhengtong.licence_changes import FollowedLicences
@@ -182,8 +184,10 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             Freshness(pool),
             await asyncio.to_thread(load_deadlines, settings),
             heads,
+            MappedContacts(settings.sources_folder),
         )
-        await stack.enter_async_context(_task(rounds(served)))
+        await stack.enter_async_context(_task(exchange.requests.overdue.rounds(served)))
+        await stack.enter_async_context(_task(exchange.corrections.following.rounds(served)))
         webhooks = await stack.enter_async_context(sender(settings))
         await stack.enter_async_context(_task(go_on_forever(served, FollowedLicences(registry), webhooks)))
         yield House(

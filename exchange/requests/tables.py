@@ -80,9 +80,9 @@ request_notice = Table(
     "request_notice",
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=True),
-    Column("request", UUID, ForeignKey(share_request.c.id), nullable=False),
-    Column("department", Text),
     Column("kind", Text, nullable=False),
+    Column("item", UUID, nullable=False),
+    Column("department", Text),
     Column("step", Text, nullable=False),
     Column("due_on", Date, nullable=False),
     Column("created_at", TIMESTAMP(timezone=True), nullable=False),
@@ -129,12 +129,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """That a term has passed, told to a department or (`department` None) to the sharing authority."""
+    """That a term has passed, told to a department or (`department` None) to the sharing authority.
+
+    Args:
+        kind: `request-overdue`, or `correction-overdue`; `item`: id of which.
+    """
 
     id: int
-    request: uuid.UUID
-    department: str | None
     kind: str
+    item: uuid.UUID
+    department: str | None
     step: str
     due_on: date
     created_at: datetime
@@ -294,16 +298,23 @@ async def left_grants(connection: Any, limit: int) -> list[uuid.UUID]:
 
 
 async def add_notice(
-    connection: Any, request: ShareRequest, department: str | None, step: str, now: datetime
+    connection: Any,
+    kind: str,
+    item: uuid.UUID,
+    department: str | None,
+    step: str,
+    due_on: date,
+    now: datetime,
 ) -> None:
     """Tell a department, or the sharing authority (None), that the term of a step has passed."""
     await connection.execute(
-        "INSERT INTO exchange.request_notice (request, department, kind, step, due_on, created_at)"
-        " VALUES ($1, $2, 'overdue', $3, $4, $5)",
-        request.id,
+        "INSERT INTO exchange.request_notice (kind, item, department, step, due_on, created_at)"
+        " VALUES ($1, $2, $3, $4, $5, $6)",
+        kind,
+        item,
         department,
         step,
-        request.due_on,
+        due_on,
         now,
     )
 
@@ -313,7 +324,7 @@ async def notices(
 ) -> list[Notice]:
     """Return notices to a department, and to the sharing authority where the caller is that; the latest first."""
     rows = await connection.fetch(
-        "SELECT id, request, department, kind, step, due_on, created_at, seen_at, seen_by"
+        "SELECT id, kind, item, department, step, due_on, created_at, seen_at, seen_by"
         " FROM exchange.request_notice WHERE (department = $1 OR $2 AND department IS NULL)"
         " AND (NOT $3 OR seen_at IS NULL) ORDER BY id DESC LIMIT $4",
         department,

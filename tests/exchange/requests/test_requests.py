@@ -304,8 +304,8 @@ def test_terms_that_pass_are_told_once_counted_and_open_a_dispute(
         notices = system.call(service.http, "GET", "/exchange/v1/requests/notices?unseen=true").json()[
             "notices"
         ]
-        (notice,) = [each for each in notices if each["request"] == waiting]
-        assert (notice["step"], notice["kind"]) == ("answer", "overdue")
+        (notice,) = [each for each in notices if each["item"] == waiting]
+        assert (notice["step"], notice["kind"]) == ("answer", "request-overdue")
         number = notice["id"]
         refused(post(service, late, f"/notices/{number}/seen"), 404, "not-found")
         assert post(service, system, f"/notices/{number}/seen").status_code == 204
