@@ -78,7 +78,8 @@ class AllOf:
     of: tuple[Evidence, ...]
 
 
-Evidence = Claims | Query | LicenceHeld | OtherMaterial | Commitment | AnyOf | AllOf
+Leaf = Claims | Query | LicenceHeld | OtherMaterial | Commitment
+Evidence = Leaf | AnyOf | AllOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,7 @@ def read_matter(document: Mapping[str, Any]) -> Matter:
     return matter
 
 
-def leaves(evidence: Evidence | None) -> Iterator[Claims | Query | LicenceHeld | OtherMaterial | Commitment]:
+def leaves(evidence: Evidence | None) -> Iterator[Leaf]:
     """Yield what a tree of evidence comes down to, from left to right."""
     if evidence is None:
         return
