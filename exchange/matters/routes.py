@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -110,7 +111,7 @@ async def whole_report(
             connection, department=_seen_by(caller, department), published_only=published_only
         )
         decided = await decisions.all_of(connection)
-    return shown_report(report((each.document for each in found), decided))
+    return shown_report(await asyncio.to_thread(report, [each.document for each in found], decided))
 
 
 @router.get(
@@ -162,7 +163,8 @@ async def candidates(
     async with exchange.pool.acquire() as connection:
         decided = await decisions.all_of(connection)
         found = await tables.current(connection)
-    open_ones = waiting((each.document for each in found), decided)
+    # A moment of work for some thousand matters: the questions of others do not wait for it.
+    open_ones = await asyncio.to_thread(waiting, [each.document for each in found], decided)
     return {
         "waiting": len(open_ones),
         "candidates": [asdict(each) for each in open_ones[:limit]],
