@@ -11,9 +11,12 @@ import exchange.audit.routes
 import exchange.catalog.drafts.routes
 import exchange.catalog.formats.routes
 import exchange.catalog.routes
+import exchange.corrections.routes
 import exchange.grants.routes
 import exchange.matters.routes
 import exchange.queries.routes
+import exchange.requests.routes
+import exchange.subscriptions.routes
 from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
 from foundation.identity.guard import Guard
@@ -46,7 +49,10 @@ def create_app(
     app.include_router(exchange.grants.routes.router)
     app.include_router(exchange.queries.routes.router)
     app.include_router(exchange.audit.routes.router)
+    app.include_router(exchange.requests.routes.router)
+    app.include_router(exchange.subscriptions.routes.router)
     app.include_router(exchange.matters.routes.router)
+    app.include_router(exchange.corrections.routes.router)
     for router in routers:
         app.include_router(router)
     for name, value in (state or {}).items():

@@ -124,7 +124,6 @@ COMMAND_LINE_ONLY = {
     "story-broken",
     "worker-died",
     "trust-unusable",
-    "webhook-refused",
 }
 
 

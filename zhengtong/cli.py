@@ -44,6 +44,7 @@ ELSEWHERE = {
     "matters": "zhengtong.matter_commands:matters",
     "quarantine": "zhengtong.stewardship:waiting",
     "source": "zhengtong.preparing:source",
+    "subscription": "zhengtong.subscriptions:subscription",
     "trust-bundle": "zhengtong.verifying:trust_bundle",
     "verify": "zhengtong.verifying:verify",
     "verify-log": "zhengtong.log_verifying:verify_log_command",
