@@ -257,6 +257,8 @@ def _tell_decisions(made: list[Decided], *, as_json: bool) -> None:
             f"{each.decision.decision:<10} {each.decision.name} → {each.decision.evidence_type}"
             f"  ({each.changed_drafts:,}, {each.new_drafts:,})"
         )
+        for code in each.left_out:
+            click.echo(both(_("  left out, for it would grow too large: {code}"), code=code))
     changed = sum(each.changed_drafts for each in made)
     click.echo(both(_("{count} drafts of matters changed"), count=f"{changed:,}"))
 

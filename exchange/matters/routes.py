@@ -214,6 +214,7 @@ async def decided(
         "decision": _shown_decision(done.decision),
         "changed_drafts": done.changed_drafts,
         "new_drafts": done.new_drafts,
+        "left_out": done.left_out,
     }
 
 

@@ -155,6 +155,24 @@ def test_what_was_confirmed_is_remembered_by_the_next_import(address: str, tmp_p
     assert newest(address, "f-2").document["materials"][0]["matching"]["confirmed"] == ["person-identity"]
 
 
+def test_a_matter_that_would_grow_too_large_keeps_nobody_back(address: str, tmp_path: Path) -> None:
+    bring(address, lines(tmp_path / "i.jsonl", row("i-1", "守林证"), row("i-2", "守林证")))
+    document = newest(address, "i-1").document
+    document["subjects"] |= {f"r{number}": {"kind": "uscc"} for number in range(9)}
+
+    async def write(pool: Any) -> None:
+        async with pool.acquire() as connection:
+            await tables.put_draft(connection, document, "hand", NOW)
+
+    with_pool(address, write)
+    word = {"confirm": True, "role": "guardian", "decided_by": "s", "now": NOW}
+    done = with_pool(address, lambda pool: decide(pool, "守林证", "person-identity", **word))
+    assert (done.changed_drafts, done.left_out) == (1, ("i-1",))
+    later = bring(address, lines(tmp_path / "j.jsonl", row("i-1", "守林证", title="新名")))
+    assert (counts(later), later.remarks) == ((0, 1, 0, 0), {"confirmed-evidence-left-out": 1})
+    assert "evidence" not in newest(address, "i-1").document["materials"][0]
+
+
 def test_an_empty_workbook_is_written_and_comes_back_filled_in(address: str, tmp_path: Path) -> None:
     path = tmp_path / "fill.xlsx"
     write_template(path)
