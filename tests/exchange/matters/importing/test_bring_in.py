@@ -25,6 +25,7 @@ from exchange.matters.publishing import publish
 from exchange.matters.report import report
 from foundation import database
 from tests.conftest import fresh_database
+from tests.connectors.sources.conformance import ods, xls
 
 NOW = datetime(2025, 9, 1, tzinfo=UTC)
 HEAD = ["事项编码", "事项名称", "实施机构代码", "实施机构", "服务对象", "申请材料"]
@@ -190,6 +191,21 @@ def test_an_empty_workbook_is_written_and_comes_back_filled_in(address: str, tmp
     assert found.bad == [Bad(3, "code", "missing")]
     document = newest(address, "h-1").document
     assert document["promised_days"] == 7 and len(document["materials"]) == 3
+
+
+@pytest.mark.parametrize("made", [xls, ods])
+def test_old_and_open_workbooks_are_read_as_well(
+    address: str, tmp_path: Path, made: Callable[[list[str], list[list[str]]], bytes]
+) -> None:
+    path = tmp_path / "book"
+    code = f"k-{made.__name__}"
+    path.write_bytes(
+        made(HEAD, [[code, "事项", OFFICE, "示范局", "自然人", "身份证；教材"], ["", "无码", "", "", "", ""]])
+    )
+    found = bring(address, path)
+    assert counts(found) == (1, 0, 0, 1)
+    assert found.bad == [Bad(3, "code", "missing")]
+    assert [each["name"] for each in newest(address, code).document["materials"]] == ["身份证", "教材"]
 
 
 @pytest.mark.parametrize(
