@@ -139,16 +139,21 @@ def test_titles_are_searched_and_pages_follow_each_other(
         put(service, market, described(f"p-{number}", title=f"公积金提取Ａ{number}%"))
         publish(service, steward, f"p-{number}")
     found = []
-    after: str | None = ""
-    while after is not None:
-        page = service.http.get(PATH, params={"words": "公积金提取ａ", "limit": 2, "after": after}).json()
+    asked: dict[str, Any] = {"words": "公积金提取ａ", "limit": 2}
+    while True:
+        page = service.http.get(PATH, params=asked).json()
         found += [each["code"] for each in page["matters"]]
-        after = page["next"]
+        if page["next"] is None:
+            break
+        asked["after"] = page["next"]
     assert found == [f"p-{number}" for number in range(5)]
     assert service.http.get(PATH, params={"words": "%"}).json()["matters"] != []
     assert service.http.get(PATH, params={"words": "_"}).json()["matters"] == []
     assert service.http.get(PATH, params={"words": "P-3"}).json()["matters"][0]["code"] == "p-3"
     assert service.http.get(PATH, params={"department": "nobody"}).json()["matters"] == []
+    for bad in ({"words": "a\0b"}, {"after": "\0"}, {"limit": 0}, {"words": ""}):
+        assert problem(service.http.get(PATH, params=bad)) == (422, "invalid-request")
+    assert problem(service.http.get(f"{PATH}/a%00b")) == (422, "invalid-request")
 
 
 def test_a_steward_decides_for_all_matters(service: Service, steward: System, market: System) -> None:
