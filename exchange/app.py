@@ -8,6 +8,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 import exchange.audit.routes
+import exchange.batches.routes
 import exchange.catalog.routes
 import exchange.grants.routes
 import exchange.queries.routes
@@ -40,6 +41,7 @@ def create_app(
     app.include_router(exchange.catalog.routes.router)
     app.include_router(exchange.grants.routes.router)
     app.include_router(exchange.queries.routes.router)
+    app.include_router(exchange.batches.routes.router)
     app.include_router(exchange.audit.routes.router)
     for router in routers:
         app.include_router(router)

@@ -112,12 +112,15 @@ def errors() -> set[type[DomainError]]:
 COMMAND_LINE_ONLY = {
     "airflow-broken",
     "answer-invalid",
+    "batch-lines-lost",  # stands in the progress of a batch
+    "batch-result-broken",  # told where a result is read
     "correction-refused",
     "no-windows",
     "following-already",
     "offline-code-invalid",
     "licence-type-broken",
     "line-invalid",  # stands in the report of a job
+    "row-malformed",  # stands in the result of a batch
     "store-without-lock",  # told at start
     "story-broken",
     "worker-died",

@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import exchange.app
+import exchange.batches.routes
 import foundation.identity.routes
 import license_registry.app
 import license_registry.issuing.bulk.routes
@@ -29,6 +30,7 @@ from zhengtong.ingest.accept import Accepting
 from zhengtong.ingest.problems import INGEST_PROBLEMS
 
 INGEST_PATH = f"/exchange{zhengtong.ingest.routes.PREFIX}/"
+BATCHES_PATH = f"/exchange{exchange.batches.routes.PREFIX}"
 JOBS_PATH = f"/registry{license_registry.issuing.bulk.routes.PREFIX}"
 
 
@@ -75,7 +77,11 @@ def create_app(settings: Settings, address: str) -> Door:
     return Door(
         Floors(app, services),
         settings.maximum_body_bytes,
-        {INGEST_PATH: settings.maximum_ingest_bytes, JOBS_PATH: settings.maximum_ingest_bytes},
+        {
+            INGEST_PATH: settings.maximum_ingest_bytes,
+            BATCHES_PATH: settings.maximum_batch_bytes,
+            JOBS_PATH: settings.maximum_ingest_bytes,
+        },
     )
 
 

@@ -16,6 +16,7 @@ import jwt
 import exchange.app
 import license_registry.app
 from exchange.audit.record import Recorder
+from exchange.batches.work import work_forever as work_on_batches
 from exchange.catalog.resources import load_catalogue
 from exchange.grants.held import Grants
 from exchange.ports import Exchange
@@ -146,10 +147,12 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             codes,
         )
         await stack.enter_async_context(_task(work_forever(registry)))
+        ports = Exchange(
+            settings, pool, engine, vault, keys, recorder, Grants(pool), lookups, load_catalogue(), tiles
+        )
+        await stack.enter_async_context(_task(work_on_batches(ports)))
         yield House(
-            exchange=Exchange(
-                settings, pool, engine, vault, keys, recorder, Grants(pool), lookups, load_catalogue(), tiles
-            ),
+            exchange=ports,
             registry=registry,
             authorisation_server=server,
             exchange_guard=Guard(TokenVerifier(settings.base_url, audiences[0], token_keys), people),

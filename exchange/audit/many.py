@@ -67,9 +67,7 @@ def draw(count: int, now: datetime) -> Identities:
         text = each.hex()
         texts.append(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
     salts = secrets.token_bytes(SALT_BYTES * count)
-    return Identities(
-        ids, texts, [salts[at : at + SALT_BYTES] for at in range(0, len(salts), SALT_BYTES)]
-    )
+    return Identities(ids, texts, [salts[at : at + SALT_BYTES] for at in range(0, len(salts), SALT_BYTES)])
 
 
 def speller(

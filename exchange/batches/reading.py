@@ -34,9 +34,7 @@ class Answers:
     parts: Iterator[bytes]
 
 
-def read_result(
-    lines: Iterable[bytes], key: Mapping[str, Any], trusted: Mapping[str, PublicKey]
-) -> Answers:
+def read_result(lines: Iterable[bytes], key: Mapping[str, Any], trusted: Mapping[str, PublicKey]) -> Answers:
     """Open a result.
 
     The lines are to be used only when `parts` has ended without an error: the digest over all of them is compared last.

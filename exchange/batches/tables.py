@@ -102,7 +102,7 @@ UPDATE exchange.batch SET next_part = next_part + 1, answered = answered + $4, u
     first_record = coalesce(first_record, $9), last_record = coalesce($10, last_record),
     first_at = coalesce(first_at, $11), last_at = $11, worked_ms = worked_ms + $12,
     grants = (SELECT coalesce(array_agg(DISTINCT each), '{}') FROM unnest(grants || $13::uuid[]) AS each),
-    changed_at = $11, lease_until = $11::timestamptz + $14
+    changed_at = $11, lease_until = $11::timestamptz + $14, expires_at = $15
 WHERE id = $1 AND lease_holder = $2 AND next_part = $3 AND state = 'running'
   AND NOT EXISTS (SELECT FROM exchange.share_grant WHERE id = ANY($13::uuid[]) AND ended_at IS NOT NULL)
 RETURNING 1
@@ -141,6 +141,19 @@ async def add(connection: Any, new: Batch) -> bool:
         new.expires_at,
     )
     return found is not None
+
+
+async def set_size(
+    connection: Any, batch_id: uuid.UUID, rows: int, parts: int, columns: Sequence[str]
+) -> None:
+    """Say how many rows and parts there are, and the names of the columns, once all are stored."""
+    await connection.execute(
+        "UPDATE exchange.batch SET rows = $2, parts = $3, columns = $4 WHERE id = $1",
+        batch_id,
+        rows,
+        parts,
+        list(columns),
+    )
 
 
 async def add_lines(connection: Any, batch_id: uuid.UUID, part: int, sealed: bytes) -> None:
@@ -227,6 +240,7 @@ async def advance(
     worked_ms: int,
     now: datetime,
     lease: timedelta,
+    expires_at: datetime,
 ) -> bool:
     """Count a part as done, within the transaction that writes its records and results; False: it is not ours to do.
 
@@ -250,6 +264,7 @@ async def advance(
         worked_ms,
         list(grants),
         lease,
+        expires_at,
     )
     return done is not None
 
@@ -343,6 +358,17 @@ async def expire(connection: Any, now: datetime) -> list[uuid.UUID]:
         now,
     )
     return [row["id"] for row in rows]
+
+
+def look_up(table: str) -> str:
+    """Return the SQL that looks up the rows of many subjects in a register; $1 subjects, each once.
+
+    A join, row by row: each subject walks the index of its own partition, not those of all.
+    """
+    return (
+        "SELECT r.subject, r.content, r.sealed, r.source, r.valid_from, r.version, r.provenance -> 'fields'"  # noqa: S608
+        f" FROM unnest($1::bytea[]) AS q (subject) JOIN exchange.{table} r ON r.subject = q.subject"
+    )
 
 
 async def waiting_for_the_log(connection: Any) -> int:

@@ -27,6 +27,7 @@ from sqlalchemy import MetaData, create_engine, inspect, make_url, text
 from sqlalchemy.exc import ProgrammingError
 
 import exchange.audit.tables
+import exchange.batches.tables
 import exchange.grants.tables
 import exchange.matters.tables
 import exchange.registers.links
