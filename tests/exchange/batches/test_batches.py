@@ -21,7 +21,7 @@ from foundation.identity.principals import Role
 from foundation.ledger import commit
 from foundation.signing import PublicKey
 from tests.conftest import Service
-from tests.exchange.batches.conftest import PEOPLE, STRANGER, Asking, Give, lines, opened
+from tests.exchange.batches.conftest import PEOPLE, STRANGER, Asking, lines, opened
 
 Client = Callable[..., Asking]
 
