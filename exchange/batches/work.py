@@ -29,12 +29,12 @@ from exchange.queries.verify import PURPOSE
 from exchange.registers.lookup import RegisterRow
 from exchange.registers.schemas import RegisterSchema
 from foundation.civil import CHINA, civil_date
-from foundation.database import UNAVAILABLE
 from foundation.errors import DomainError
 from foundation.identity.principals import Principal, Role
 from foundation.language import _
 from foundation.sensitive import SealBroken
 from foundation.signing import canonical_json, sign_compact
+from foundation.unavailable import UNAVAILABLE
 
 logger = logging.getLogger(__name__)
 
