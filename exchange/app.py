@@ -9,9 +9,15 @@ from starlette.types import ASGIApp
 
 import exchange.audit.routes
 import exchange.batches.routes
+import exchange.catalog.drafts.routes
+import exchange.catalog.formats.routes
 import exchange.catalog.routes
+import exchange.corrections.routes
 import exchange.grants.routes
+import exchange.matters.routes
 import exchange.queries.routes
+import exchange.requests.routes
+import exchange.subscriptions.routes
 from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
 from foundation.identity.guard import Guard
@@ -39,13 +45,25 @@ def create_app(
     app.state.exchange = ports
     app.state.guard = guard
     app.include_router(exchange.catalog.routes.router)
+    app.include_router(exchange.catalog.drafts.routes.router)
+    app.include_router(exchange.catalog.formats.routes.router)
     app.include_router(exchange.grants.routes.router)
     app.include_router(exchange.queries.routes.router)
     app.include_router(exchange.batches.routes.router)
     app.include_router(exchange.audit.routes.router)
+    app.include_router(exchange.requests.routes.router)
+    app.include_router(exchange.subscriptions.routes.router)
+    app.include_router(exchange.matters.routes.router)
+    app.include_router(exchange.corrections.routes.router)
     for router in routers:
         app.include_router(router)
     for name, value in (state or {}).items():
         setattr(app.state, name, value)
     install(app, {**EXCHANGE_PROBLEMS, **(problems or {})}, UNAVAILABLE)
-    return Shortcut(app, {"/v1/verifications": exchange.queries.routes.verifications_directly})
+    return Shortcut(
+        app,
+        {
+            "/v1/verifications": exchange.queries.routes.verifications_directly,
+            "/v1/queries": exchange.queries.routes.queries_directly,
+        },
+    )

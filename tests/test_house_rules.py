@@ -119,13 +119,14 @@ COMMAND_LINE_ONLY = {
     "following-already",
     "offline-code-invalid",
     "licence-type-broken",
+    "matter-layout-unknown",
+    "matters-unreadable",
     "line-invalid",  # stands in the report of a job
     "row-malformed",  # stands in the result of a batch
     "store-without-lock",  # told at start
     "story-broken",
     "worker-died",
     "trust-unusable",
-    "webhook-refused",
 }
 
 

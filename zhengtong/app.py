@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 import exchange.app
 import exchange.batches.routes
+import exchange.catalog.formats.routes
 import foundation.identity.routes
 import license_registry.app
 import license_registry.issuing.bulk.routes
@@ -31,6 +32,7 @@ from zhengtong.ingest.problems import INGEST_PROBLEMS
 
 INGEST_PATH = f"/exchange{zhengtong.ingest.routes.PREFIX}/"
 BATCHES_PATH = f"/exchange{exchange.batches.routes.PREFIX}"
+CATALOGUE_PATH = f"/exchange{exchange.catalog.formats.routes.IMPORTS}"
 JOBS_PATH = f"/registry{license_registry.issuing.bulk.routes.PREFIX}"
 
 
@@ -78,9 +80,8 @@ def create_app(settings: Settings, address: str) -> Door:
         Floors(app, services),
         settings.maximum_body_bytes,
         {
-            INGEST_PATH: settings.maximum_ingest_bytes,
+            **dict.fromkeys((INGEST_PATH, JOBS_PATH, CATALOGUE_PATH), settings.maximum_ingest_bytes),
             BATCHES_PATH: settings.maximum_batch_bytes,
-            JOBS_PATH: settings.maximum_ingest_bytes,
         },
     )
 

@@ -6,12 +6,13 @@ a statement with arrays.
 
 from __future__ import annotations
 
-import hmac
+import hashlib
 import secrets
 import struct
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,10 @@ _COPY_TRAILER = b"\xff\xff"
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _NULL = b"\xff\xff\xff\xff"
 _LENGTH = struct.Struct(">i")
+_INNER = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER = bytes(byte ^ 0x5C for byte in range(256))
+_INNER_REST = b"\x36" * (64 - SALT_BYTES)
+_OUTER_REST = b"\x5c" * (64 - SALT_BYTES)
 _RECORD_COLUMNS = ("id", "recorded_at", "client_id", "subject", "outcome", "entry", "salt", "content")
 
 
@@ -35,8 +40,8 @@ class Written(NamedTuple):
     entry: bytes
 
 
-Spell = Callable[[bytes, str, bytes, bytes | None, tuple[bytes, ...]], Written]
-"""Spells a record: id (16 bytes) and its text, salt, subject (blind index), and JSON of the members that vary."""
+Spell = Callable[[int, bytes | None, tuple[bytes, ...]], Written]
+"""Spells a record: which of the identities it takes, its subject (blind index), and JSON of the members that vary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +52,15 @@ class Identities:
         ids: 16 bytes each, UUIDs of version 7: they grow with time, so that an index of millions is written at its end.
         texts: the same as text.
         salts: one for each record, never used again.
+        inner: and `outer`: what HMAC-SHA-256 under each salt begins with (RFC 2104: the key, filled up to a block, with
+            one pattern or the other).
     """
 
     ids: Sequence[bytes]
-    texts: Sequence[str]
+    texts: Sequence[bytes]
     salts: Sequence[bytes]
+    inner: Sequence[bytes]
+    outer: Sequence[bytes]
 
 
 def draw(count: int, now: datetime) -> Identities:
@@ -62,15 +71,25 @@ def draw(count: int, now: datetime) -> Identities:
     drawn[:, 8] = drawn[:, 8] & 0x3F | 0x80
     joined = drawn.tobytes()
     ids = [joined[at : at + 16] for at in range(0, len(joined), 16)]
+    spelled = joined.hex().encode()
     texts = []
-    for each in ids:
-        text = each.hex()
-        texts.append(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
+    for at in range(0, len(spelled), 32):
+        text = spelled[at : at + 32]
+        texts.append(b"-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:])))
     salts = secrets.token_bytes(SALT_BYTES * count)
-    return Identities(ids, texts, [salts[at : at + SALT_BYTES] for at in range(0, len(salts), SALT_BYTES)])
+    inner, outer = salts.translate(_INNER), salts.translate(_OUTER)
+    places = range(0, len(salts), SALT_BYTES)
+    return Identities(
+        ids,
+        texts,
+        [salts[at : at + SALT_BYTES] for at in places],
+        [inner[at : at + SALT_BYTES] + _INNER_REST for at in places],
+        [outer[at : at + SALT_BYTES] + _OUTER_REST for at in places],
+    )
 
 
 def speller(
+    identities: Identities,
     event: str,
     outcome: str,
     caller: Principal,
@@ -103,7 +122,7 @@ def speller(
     for mark in marks.values():
         template = template.replace(f'"{mark}"'.encode(), b"%b")
     given = ("id", "subject", *varying)
-    order = [given.index(name) for name in places]
+    in_order = itemgetter(*[given.index(name) for name in places])
     head = struct.pack(">hi", len(_RECORD_COLUMNS), 16)
     asking = caller.id.encode()
     after_id = (
@@ -114,20 +133,22 @@ def speller(
     came_out = outcome.encode()
     after_subject = _LENGTH.pack(len(came_out)) + came_out + _LENGTH.pack(32)
     before_subject, before_salt = _LENGTH.pack(16), _LENGTH.pack(SALT_BYTES)
-    length, digest = _LENGTH.pack, hmac.digest
+    length, sha256 = _LENGTH.pack, hashlib.sha256
+    ids, texts, salts = identities.ids, identities.texts, identities.salts
+    inner, outer = identities.inner, identities.outer
 
-    def spell(
-        record_id: bytes, text: str, salt: bytes, subject: bytes | None, values: tuple[bytes, ...]
-    ) -> Written:
-        named = b"null" if subject is None else b'"%b"' % subject.hex().encode()
-        members = (b'"%b"' % text.encode(), named, *values)
-        content = template % tuple([members[at] for at in order])
-        entry = digest(salt, content, "sha256")
-        about = _NULL if subject is None else before_subject + subject
+    def spell(which: int, subject: bytes | None, values: tuple[bytes, ...]) -> Written:
+        if subject is None:
+            named, about = b"null", _NULL
+        else:
+            named, about = b'"%b"' % subject.hex().encode(), before_subject + subject
+        content = template % in_order((b'"%b"' % texts[which], named, *values))
+        # What `commit` does; its key is set up for all salts together.
+        entry = sha256(outer[which] + sha256(inner[which] + content).digest()).digest()
         return Written(
             b"".join(
                 (
-                    head, record_id, after_id, about, after_subject, entry, before_salt, salt,
+                    head, ids[which], after_id, about, after_subject, entry, before_salt, salts[which],
                     length(len(content)), content,
                 )
             ),

@@ -116,6 +116,7 @@ async def _accept(
         first_at=None,
         last_at=None,
         grants=(),
+        sources=(),
         worked_ms=0,
         resume_at=None,
         statement=None,

@@ -159,7 +159,7 @@ class Batch:
         part_rows: rows of each part, the last may have fewer; `next_part`, counted from 0, is not done yet.
         first_record: and `last_record`: ids of its access records, in the order of the rows.
         first_at: and `last_at`: when the first and the last part was answered.
-        grants: that allowed what was answered.
+        grants: that allowed what was answered; `sources`: that the answers rest on.
         worked_ms: milliseconds that parts took, pauses left out.
         resume_at: when a paused batch goes on by itself; None: when its client says so.
         statement: signed summary (compact JWS), once it is finished.
@@ -186,6 +186,7 @@ class Batch:
     first_at: datetime | None
     last_at: datetime | None
     grants: tuple[uuid.UUID, ...]
+    sources: tuple[str, ...]
     worked_ms: int
     resume_at: datetime | None
     statement: str | None

@@ -38,6 +38,7 @@ from exchange.batches.batch import (
 from exchange.batches.work import finish
 from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
+from exchange.queries.claims import Comparison
 from foundation.errors import NotFound
 from foundation.identifiers import contains_citizen_id
 from foundation.identity.guard import audited, requires
@@ -67,6 +68,15 @@ _CALLER = ("token-missing", "role-missing", "invalid-request", "not-found")
 _SYSTEM = requires(Role.DEPARTMENT_SYSTEM)
 
 
+class BatchComparison(BaseModel):
+    """How a claim is compared whose rows give the value only; docs/asking.md lists the ways."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    field: Code | None = None
+    comparison: Annotated[Comparison, Field(alias="is")]
+
+
 class BatchQuestion(BaseModel):
     """What is asked about every subject."""
 
@@ -74,7 +84,8 @@ class BatchQuestion(BaseModel):
 
     mode: Literal["verify", "query"] = "verify"
     resource: Code
-    fields: Annotated[list[Code], Field(max_length=100)] = []
+    fields: Annotated[list[Code], Field(max_length=50)] = []
+    claims: Annotated[dict[Code, BatchComparison], Field(max_length=50)] = {}
     matter: Code
     case: FreeText
     result_key: dict[str, Any] | None = Field(
@@ -86,6 +97,8 @@ class BatchQuestion(BaseModel):
     def _fits(self) -> BatchQuestion:
         if bool(self.fields) != (self.mode == "query"):
             raise ValueError("a query names its fields, a verification has claims in its rows")
+        if self.claims and self.mode == "query":
+            raise ValueError("a query claims nothing")
         return self
 
 
@@ -390,7 +403,10 @@ def _question(text: object) -> Question:
         Mode(body.mode),
         body.resource,
         tuple(sorted(set(body.fields))),
-        {},
+        {
+            name: claim.model_dump(mode="json", by_alias=True, exclude_none=True)
+            for name, claim in body.claims.items()
+        },
         body.matter,
         body.case,
         body.result_key or {},

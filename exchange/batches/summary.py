@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -29,6 +29,7 @@ def summary(
     digests: list[bytes],
     issuer: str,
     log_origin: str,
+    freshness: Mapping[str, str],
     now: datetime,
 ) -> dict[str, Any]:
     """Return what is signed when a batch is over; each line of the results carries the receipt of its own record."""
@@ -52,6 +53,8 @@ def summary(
         "unknown": counts.unknown,
         "malformed": counts.malformed,
         "refused": counts.refused,
+        "sources": sorted(batch.sources),
+        "freshness": dict(freshness),
         "answered_from": _time(batch.first_at),
         "answered_to": _time(batch.last_at),
         "results": {

@@ -46,6 +46,7 @@ batch = Table(
     Column("first_at", TIMESTAMP(timezone=True)),
     Column("last_at", TIMESTAMP(timezone=True)),
     Column("grants", ARRAY(UUID), nullable=False),
+    Column("sources", ARRAY(Text), nullable=False),
     Column("worked_ms", BigInteger, nullable=False),
     Column("lease_holder", UUID),
     Column("lease_until", TIMESTAMP(timezone=True)),
@@ -80,8 +81,8 @@ batch_result = Table(
 _SHOWN = (
     "id, client_id, department, key, digest, mode, resource, fields, claims, matter, case_number, recipient, form,"
     " columns, state, problem, rows, parts, part_rows, next_part, answered, unknown, malformed, refused, records,"
-    " first_record, last_record, first_at, last_at, grants, worked_ms, resume_at, statement, created_at, changed_at,"
-    " finished_at, expires_at"
+    " first_record, last_record, first_at, last_at, grants, sources, worked_ms, resume_at, statement, created_at,"
+    " changed_at, finished_at, expires_at"
 )
 
 _TAKE = f"""
@@ -102,6 +103,7 @@ UPDATE exchange.batch SET next_part = next_part + 1, answered = answered + $4, u
     first_record = coalesce(first_record, $9), last_record = coalesce($10, last_record),
     first_at = coalesce(first_at, $11), last_at = $11, worked_ms = worked_ms + $12,
     grants = (SELECT coalesce(array_agg(DISTINCT each), '{}') FROM unnest(grants || $13::uuid[]) AS each),
+    sources = (SELECT coalesce(array_agg(DISTINCT each), '{}') FROM unnest(sources || $16::text[]) AS each),
     changed_at = $11, lease_until = $11::timestamptz + $14, expires_at = $15
 WHERE id = $1 AND lease_holder = $2 AND next_part = $3 AND state = 'running'
   AND NOT EXISTS (SELECT FROM exchange.share_grant WHERE id = ANY($13::uuid[]) AND ended_at IS NOT NULL)
@@ -116,9 +118,9 @@ async def add(connection: Any, new: Batch) -> bool:
     found = await connection.fetchval(
         "INSERT INTO exchange.batch (id, client_id, department, key, digest, mode, resource, fields, claims, matter,"
         " case_number, recipient, form, columns, state, rows, parts, part_rows, next_part, answered, unknown,"
-        " malformed, refused, records, grants, worked_ms, created_at, changed_at, expires_at)"
+        " malformed, refused, records, grants, sources, worked_ms, created_at, changed_at, expires_at)"
         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, $10, $11, $12::jsonb, $13, $14, $15, $16, $17, $18, 0,"
-        " 0, 0, 0, 0, 0, '{}', 0, $19, $19, $20) ON CONFLICT (client_id, key) DO NOTHING RETURNING 1",
+        " 0, 0, 0, 0, 0, '{}', '{}', 0, $19, $19, $20) ON CONFLICT (client_id, key) DO NOTHING RETURNING 1",
         new.id,
         new.client_id,
         new.department,
@@ -237,6 +239,7 @@ async def advance(
     counts: Counts,
     records: tuple[uuid.UUID, uuid.UUID] | None,
     grants: Sequence[uuid.UUID],
+    sources: Sequence[str],
     worked_ms: int,
     now: datetime,
     lease: timedelta,
@@ -265,6 +268,7 @@ async def advance(
         list(grants),
         lease,
         expires_at,
+        list(sources),
     )
     return done is not None
 
@@ -407,6 +411,7 @@ def _batch(row: Any) -> Batch:
         first_at=row["first_at"],
         last_at=row["last_at"],
         grants=tuple(row["grants"]),
+        sources=tuple(row["sources"]),
         worked_ms=row["worked_ms"],
         resume_at=row["resume_at"],
         statement=row["statement"],

@@ -7,25 +7,28 @@ import hashlib
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NoReturn
 
 from exchange.audit import many
 from exchange.audit.record import prepare as prepare_record
 from exchange.batches import answering, tables
 from exchange.batches.accept import lines_place, quotas
-from exchange.batches.answering import AnsweredPart, require_allowed
+from exchange.batches.answering import Allowed, AnsweredPart, require_allowed
 from exchange.batches.batch import Batch, BatchLinesLost, Mode, State
+from exchange.batches.prepare import Asked, Prepared, prepare
 from exchange.batches.rows import read_rows
 from exchange.batches.sealing import public_key, seal
 from exchange.batches.summary import TYPE, summary
 from exchange.catalog.resources import Resource, require_resource
 from exchange.grants.grant import Grant, Hours, OutsideHours
-from exchange.grants.held import Grants, QuotaExceeded
+from exchange.grants.held import QuotaExceeded
 from exchange.ports import Exchange
-from exchange.queries.verify import PURPOSE
+from exchange.queries.attest import PURPOSE
+from exchange.queries.claims import Claim
+from exchange.queries.elsewhere import Told, look_elsewhere, require_known_types
 from exchange.registers.lookup import RegisterRow
 from exchange.registers.schemas import RegisterSchema
 from foundation.civil import CHINA, civil_date
@@ -43,6 +46,8 @@ LEASE = timedelta(seconds=60)
 SLICE_SECONDS = 5.0
 """After this long the batch that waited longest has its turn."""
 LOOKS_EVERY_SECONDS = 0.5
+ELSEWHERE_AT_ONCE = 4
+"""Subjects for whom other rooms are asked at once: the connections are there for single questions, too."""
 CLEARS_EVERY_SECONDS = 60.0
 MOST_WAITING_FOR_THE_LOG = 100_000
 """Entries: what the sequencer folds in well before the receipts promise it. Beyond, batches wait for it."""
@@ -115,7 +120,7 @@ async def _work(exchange: Exchange, batch: Batch, holder: uuid.UUID, clock: Call
 
     1. Make a part ready: open its rows, decide by the grants as they are now, look the subjects up in one statement,
        compare, spell the records, seal the lines. While one part is written, the next is made ready.
-    2. In one transaction count the part as done, count the use of the grants, write the access records with their
+    2. Count the use of the grants. In one transaction count the part as done, write the access records with their
        promises to the log, write the results and drop the rows. Dying before its commit leaves the batch where it
        was, nothing recorded and nothing handed out; dying after it leaves it at the next part.
     3. After the last part sign the summary. Dying before leaves a batch whose parts are all done: whoever takes it
@@ -159,12 +164,13 @@ async def _make_ready(exchange: Exchange, batch: Batch, part: int, clock: Callab
     grants = await _grants(exchange, batch)
     now = clock()
     require_allowed(batch, grants, now)
-    found = await _find(exchange.pool, resource.register, answering.subjects_of(prepared))
+    subjects = [each.subject for each in prepared if isinstance(each, Asked)]
+    found = await _find(exchange.pool, resource.register, subjects)
+    decided = answering.decide(batch, resource, prepared, grants, found, now)
+    elsewhere = await _look_elsewhere(exchange, decided, civil_date(now))
 
     def work() -> tuple[AnsweredPart, bytes, bytes]:
-        answered = answering.answer(
-            batch, _caller(batch), resource, exchange.vault, prepared, grants, found, now
-        )
+        answered = answering.answer(batch, _caller(batch), resource, exchange.vault, decided, elsewhere, now)
         recipient = batch.question.recipient
         result = seal(public_key(recipient), recipient.get("kid"), batch.id, part, answered.lines)
         return answered, hashlib.sha256(answered.lines).digest(), result
@@ -175,7 +181,7 @@ async def _make_ready(exchange: Exchange, batch: Batch, part: int, clock: Callab
 
 def _opened(
     exchange: Exchange, batch: Batch, resource: Resource, part: int, sealed: bytes | None
-) -> list[answering.Prepared]:
+) -> list[Prepared]:
     if sealed is None:
         raise BatchLinesLost(_("the subjects of the batch are gone"))
     try:
@@ -189,7 +195,13 @@ def _opened(
         batch.columns,
         with_claims=batch.question.mode is Mode.VERIFY,
     )
-    return answering.prepare(rows, resource, exchange.vault)
+    return prepare(
+        rows,
+        batch.question,
+        resource,
+        exchange.vault,
+        lambda claims: require_known_types(exchange, claims),
+    )
 
 
 async def _find(pool: Any, register: RegisterSchema, subjects: Sequence[bytes]) -> dict[bytes, RegisterRow]:
@@ -201,11 +213,35 @@ async def _find(pool: Any, register: RegisterSchema, subjects: Sequence[bytes]) 
     }
 
 
+async def _look_elsewhere(
+    exchange: Exchange, decided: Sequence[answering.Decided], today: date
+) -> dict[int, Mapping[str, Told]]:
+    """Return number of row → what is found for claims that the subject's row does not answer: subject by subject."""
+    few = asyncio.Semaphore(ELSEWHERE_AT_ONCE)
+
+    async def look(asked: Asked, claims: Sequence[Claim]) -> tuple[int, Mapping[str, Told]]:
+        async with few:
+            return asked.row.number, await look_elsewhere(exchange, claims, asked.subject, today)
+
+    wanted = [
+        look(each.asked, each.asked.claims)
+        for each in decided
+        if isinstance(each, Allowed)
+        and each.asked.claims
+        and any(not claim.fields for claim in each.asked.claims)
+    ]
+    return dict(await asyncio.gather(*wanted))
+
+
 async def _write(exchange: Exchange, batch: Batch, holder: uuid.UUID, ready: _Ready, worked_ms: int) -> None:
     answered = ready.answered
     records = None
     if answered.first_record is not None and answered.last_record is not None:
         records = (answered.first_record, answered.last_record)
+    # What is taken of a quota stays taken: who dies now has used it up for this part and asked for nothing.
+    for grant in ready.grants:
+        if answered.uses.get(grant.id):
+            await exchange.grants.take([grant], ready.at, answered.uses[grant.id])
     async with exchange.pool.acquire() as connection, connection.transaction():
         ours = await tables.advance(
             connection,
@@ -215,6 +251,7 @@ async def _write(exchange: Exchange, batch: Batch, holder: uuid.UUID, ready: _Re
             answered.counts,
             records,
             list(answered.uses),
+            sorted(answered.sources),
             worked_ms,
             ready.at,
             LEASE,
@@ -222,10 +259,6 @@ async def _write(exchange: Exchange, batch: Batch, holder: uuid.UUID, ready: _Re
         )
         if not ours:
             raise _NotOurs
-        counting = Grants(connection)
-        for grant in ready.grants:
-            if answered.uses.get(grant.id):
-                await counting.take([grant], ready.at, answered.uses[grant.id])
         await many.write(connection, answered.records)
         await tables.add_result(connection, batch.id, ready.part, ready.digest, ready.sealed)
 
@@ -250,6 +283,7 @@ async def finish(
             digests,
             exchange.settings.base_url,
             exchange.settings.ledger_origin,
+            await exchange.freshness.of(batch.sources),
             now,
         )
         jws = sign_compact(exchange.keys.signer(PURPOSE), canonical_json(said), TYPE)

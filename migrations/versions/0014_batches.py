@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0014"
-down_revision = "0011"
+down_revision = "0013"
 branch_labels = None
 depends_on = None
 
@@ -41,6 +41,7 @@ CREATE TABLE exchange.batch (
     first_at timestamptz,
     last_at timestamptz,
     grants uuid[] NOT NULL,
+    sources text[] NOT NULL,
     worked_ms bigint NOT NULL,
     lease_holder uuid,
     lease_until timestamptz,

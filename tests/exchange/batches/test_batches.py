@@ -93,7 +93,7 @@ def test_every_row_is_answered_or_says_why_not(asking: Asking, mixed: str) -> No
         23: ("row-malformed", None),
         24: ("claim-malformed", "/claims/birth_date"),
         25: ("field-not-granted", "/claims/address"),
-        26: ("field-unknown", "/claims/shoe_size"),
+        26: ("field-unknown", "/claims/shoe_size/shoe_size"),
     }
     assert statement["state"] == "done"
     assert (statement["client"], statement["matter"], statement["case"]) == (
@@ -351,3 +351,61 @@ def test_an_expired_result_is_gone(service: Service, asking: Asking) -> None:
     assert (reply.status_code, reply.json()["type"]) == (410, "urn:zhengtong:problem:batch-result-expired")
     assert service.sql("SELECT count(*) FROM exchange.batch_result WHERE batch_id = %s", batch) == [(0,)]
     assert asking.post(f"{batch}/cancel").json()["type"].endswith("batch-finished")
+
+
+def test_rows_may_compare_otherwise_and_the_question_may_say_how(asking: Asking) -> None:
+    rows = [
+        {"subject": PEOPLE[1], "claims": {"adult": 18, "home": "9901", "name": "人1"}},
+        {"subject": PEOPLE[35], "claims": {"adult": 90, "home": "9901"}},
+        {"subject": PEOPLE[1], "claims": {"young": {"field": "birth_date", "is": "age-below", "value": 30}}},
+        {"subject": PEOPLE[1], "claims": {"adult": "old"}},
+        {"subject": PEOPLE[1], "claims": {"x": {"field": "name", "is": "odd", "value": "x"}}},
+        {"subject": PEOPLE[1], "claims": {"x": {"field": "name", "value": "x"}}},
+    ]
+    how = {"adult": {"field": "birth_date", "is": "age-at-least"}, "home": {"is": "in-division"}}
+    reply = asking.send(lines(*rows), key="compared", claims=how)
+    assert reply.status_code == 202, reply.text
+    asking.wait(reply.json()["id"])
+    _statement, (first, second, third, *bad) = asking.read(reply.json()["id"])
+    assert first["results"] == {"adult": "match", "home": "match", "name": "match"}
+    assert first["claims"]["adult"] == {"field": "birth_date", "is": "age-at-least", "value": 18}
+    assert second["results"] == {"adult": "mismatch", "home": "mismatch"}
+    assert third["results"] == {"young": "mismatch"}
+    assert [row["error"] for row in bad] == ["claim-malformed", "claim-malformed", "row-malformed"]
+
+
+def test_what_stands_elsewhere_is_asked_there(client: Client) -> None:
+    wide = client("wide", fields=["name", "licences", "entries"])
+    rows = [
+        {"subject": PEOPLE[1], "claims": {"l": {"is": "licence-in-force", "value": "business-licence"}}},
+        {"subject": PEOPLE[1], "claims": {"l": {"is": "licence-in-force", "value": "no-such-type"}}},
+        {"subject": PEOPLE[1], "claims": {"e": {"is": "no-entry", "value": "criminal"}, "name": "人1"}},
+    ]
+    batch = wide.send(lines(*rows), key="elsewhere").json()["id"]
+    wide.wait(batch)
+    _statement, (licence, unknown_type, entry) = wide.read(batch)
+    assert licence["results"] == {"l": "mismatch"}
+    assert licence["sources"] == {"l": "licences"}
+    assert unknown_type["error"] == "claim-malformed"
+    assert entry["results"] == {"e": "unknown", "name": "match"}
+
+
+def test_a_query_discloses_what_the_grant_says_and_masks_the_rest(service: Service, client: Client) -> None:
+    curious = client("query", clear_fields=["marital_status"])
+    fields = ["name", "marital_status", "residence_division"]
+    rows = [{"subject": PEOPLE[1]}, {"subject": STRANGER}, claim(2)]
+    reply = curious.send(lines(*rows), key="query", mode="query", fields=fields)
+    assert reply.status_code == 202, reply.text
+    batch = reply.json()["id"]
+    curious.wait(batch)
+    statement, (known, unknown, claiming) = curious.read(batch)
+    assert known["values"] == {"name": "人*", "marital_status": "married", "residence_division": "990101"}
+    assert (known["found"], known["masked"]) == (True, ["name"])
+    assert (unknown["found"], unknown["values"]) == (False, {})
+    assert claiming["error"] == "row-malformed"
+    assert (statement["mode"], statement["fields"]) == ("query", sorted(fields))
+    assert statement["sources"] == ["population"]
+    assert "population" in statement["freshness"]
+    assert records(service, batch)[0]["fields"] == sorted(fields)
+    refused = curious.send(lines({"subject": PEOPLE[1]}), key="q2", mode="query", fields=["name", "address"])
+    assert refused.json()["type"] == "urn:zhengtong:problem:field-not-granted"
