@@ -18,6 +18,7 @@ import exchange.corrections.following
 import exchange.requests.overdue
 import license_registry.app
 from exchange.audit.record import Recorder
+from exchange.batches.work import work_forever as work_on_batches
 from exchange.catalog.drafts.edit import publish_seeds
 from exchange.catalog.follow import FollowedCatalogue
 from exchange.catalog.resources import read_seeds
@@ -189,6 +190,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         )
         await stack.enter_async_context(_task(exchange.requests.overdue.rounds(served)))
         await stack.enter_async_context(_task(exchange.corrections.following.rounds(served)))
+        await stack.enter_async_context(_task(work_on_batches(served)))
         webhooks = await stack.enter_async_context(sender(settings))
         await stack.enter_async_context(_task(go_on_forever(served, FollowedLicences(registry), webhooks)))
         yield House(
