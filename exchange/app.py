@@ -15,10 +15,23 @@ from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
 from foundation.database import UNAVAILABLE
 from foundation.identity.guard import Guard
+from foundation.openapi import complete, operation_id
 from foundation.problems import ProblemTable, install
 from foundation.shortcut import Shortcut
 
 AUDIENCE = "urn:zhengtong:exchange"
+
+DESCRIPTION = """Departments ask questions instead of asking people for papers. Every answer is a signed statement
+(compact JWS) with a receipt in the transparency log; refusals are problems by RFC 9457 with a stable `type`."""
+
+TAGS = {
+    "catalogue": "Data resources that can be asked about 数据资源目录",
+    "grants": "Who may ask what, for which matters, until when 授权",
+    "queries": "Questions about subjects 核验、查询",
+    "audit": "Who asked whom about what, and the proof of it 访问记录",
+    "ingest": "Data that departments send 推送",
+}
+"""Tags of the routes with their descriptions; a room that has a tag of its own adds it here."""
 
 
 def create_app(
@@ -34,16 +47,26 @@ def create_app(
     Args:
         routers: what floors above serve under this application's path, with their `problems` and their `state`.
     """
-    app = FastAPI(title="证通 数据共享交换 · Zhengtong exchange", version="1", redirect_slashes=False)
+    app = FastAPI(
+        title="证通 数据共享交换 · Zhengtong exchange",
+        version="1",
+        redirect_slashes=False,
+        generate_unique_id_function=operation_id,
+    )
     app.state.exchange = ports
     app.state.guard = guard
-    app.include_router(exchange.catalog.routes.router)
-    app.include_router(exchange.grants.routes.router)
-    app.include_router(exchange.queries.routes.router)
-    app.include_router(exchange.audit.routes.router)
-    for router in routers:
+    included = [
+        exchange.catalog.routes.router,
+        exchange.grants.routes.router,
+        exchange.queries.routes.router,
+        exchange.audit.routes.router,
+        *routers,
+    ]
+    for router in included:
         app.include_router(router)
     for name, value in (state or {}).items():
         setattr(app.state, name, value)
-    install(app, {**EXCHANGE_PROBLEMS, **(problems or {})}, UNAVAILABLE)
+    table = {**EXCHANGE_PROBLEMS, **(problems or {})}
+    install(app, table, UNAVAILABLE)
+    complete(app, included, table, TAGS, DESCRIPTION, AUDIENCE)
     return Shortcut(app, {"/v1/verifications": exchange.queries.routes.verifications_directly})
