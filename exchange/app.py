@@ -13,11 +13,11 @@ import exchange.grants.routes
 import exchange.queries.routes
 from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
-from foundation.database import UNAVAILABLE
 from foundation.identity.guard import Guard
 from foundation.openapi import complete, operation_id
 from foundation.problems import ProblemTable, install
 from foundation.shortcut import Shortcut
+from foundation.unavailable import UNAVAILABLE
 
 AUDIENCE = "urn:zhengtong:exchange"
 

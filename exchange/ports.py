@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from exchange.audit.record import Recorder
 from exchange.catalog.resources import Catalogue
+from exchange.grants.held import Grants
 from exchange.registers.lookup import Lookups
 from foundation.ledger import DirectoryTiles
 from foundation.sensitive import Vault
@@ -31,6 +32,7 @@ class Exchange:
     vault: Vault
     keys: KeyStore
     recorder: Recorder
+    grants: Grants
     lookups: Lookups
     catalogue: Catalogue
     tiles: DirectoryTiles

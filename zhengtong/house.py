@@ -17,6 +17,7 @@ import exchange.app
 import license_registry.app
 from exchange.audit.record import Recorder
 from exchange.catalog.resources import load_catalogue
+from exchange.grants.held import Grants
 from exchange.ports import Exchange
 from exchange.queries.verify import PURPOSE as ANSWER_PURPOSE
 from exchange.registers.lookup import Lookups
@@ -147,7 +148,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         await stack.enter_async_context(_task(work_forever(registry)))
         yield House(
             exchange=Exchange(
-                settings, pool, engine, vault, keys, recorder, lookups, load_catalogue(), tiles
+                settings, pool, engine, vault, keys, recorder, Grants(pool), lookups, load_catalogue(), tiles
             ),
             registry=registry,
             authorisation_server=server,

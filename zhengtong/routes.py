@@ -9,10 +9,10 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from typing_extensions import TypedDict
 
-from foundation.database import UNAVAILABLE
 from foundation.identity.guard import PUBLIC, audited
 from foundation.openapi import media
 from foundation.telemetry import METRICS
+from foundation.unavailable import UNAVAILABLE
 from zhengtong.house import House
 
 router = APIRouter(tags=["operation"])

@@ -1,18 +1,18 @@
-"""HTTP of grants: the sharing authority gives and ends them, a department sees its own."""
+"""HTTP of grants: the sharing authority gives, changes and ends them, a department sees its own."""
 
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from exchange.audit.record import prepare
-from exchange.catalog.resources import require_resource
 from exchange.grants import tables
-from exchange.grants.grant import Grant
+from exchange.grants.grant import Grant, Hours, Mode, require_sense, shown
 from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
 from foundation.errors import NotFound
@@ -25,20 +25,83 @@ from foundation.text import Code, FreeText
 router = APIRouter(prefix="/v1/grants", tags=["grants"])
 
 
+Quota = Annotated[int, Field(ge=1, le=10**12)]
+Division = Annotated[str, StringConstraints(pattern=r"^[0-9]{2}([0-9]{2}){0,2}$")]
+Fields = Annotated[list[Code], Field(min_length=1, max_length=100)]
+Matters = Annotated[list[Code], Field(min_length=1, max_length=1000)]
+Modes = Annotated[list[Mode], Field(min_length=1, max_length=4)]
+ClearFields = Annotated[list[Code], Field(max_length=100)]
+Divisions = Annotated[list[Division], Field(max_length=1000)]
+
+
+class OpenHours(BaseModel):
+    """Local time of day at which the grant holds, to the minute; over midnight where it begins later than it ends."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    begin: Annotated[time, Field(alias="from")]
+    end: Annotated[time, Field(alias="to")]
+
+    @model_validator(mode="after")
+    def _local_and_not_empty(self) -> OpenHours:
+        if self.begin.tzinfo is not None or self.end.tzinfo is not None:
+            raise ValueError("write the local time of day, without a zone")
+        if self.begin == self.end:
+            raise ValueError("the hours are empty")
+        return self
+
+    def hours(self) -> Hours:
+        return Hours(self.begin, self.end)
+
+
 class GrantRequest(BaseModel):
-    """What the sharing authority grants. The same `id` again gives the same grant, so a retry is safe."""
+    """What the sharing authority grants. The same `id` again gives the same grant, so a retry is safe.
+
+    `clear_fields` are sensitive fields that a query discloses unmasked. Quotas count subjects. `divisions` are codes of
+    2, 4 or 6 digits: the subject must live or be registered in one of them.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     id: uuid.UUID = Field(default_factory=uuid.uuid4)
     client_id: Code
     resource: Code
-    fields: Annotated[list[Code], Field(min_length=1, max_length=100)]
-    matters: Annotated[list[Code], Field(min_length=1, max_length=1000)]
+    fields: Fields
+    matters: Matters
     purpose: FreeText
     legal_basis: FreeText
     valid_from: AwareDatetime
     valid_until: AwareDatetime
+    modes: Modes = [Mode.VERIFY]
+    clear_fields: ClearFields = []
+    quota_per_day: Quota | None = None
+    quota_per_minute: Quota | None = None
+    hours: OpenHours | None = None
+    divisions: Divisions = []
+    request: uuid.UUID | None = None
+
+
+class GrantChange(BaseModel):
+    """What is to be different; a member that is not there stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    fields: Fields | None = None
+    matters: Matters | None = None
+    valid_until: AwareDatetime | None = None
+    modes: Modes | None = None
+    clear_fields: ClearFields | None = None
+    quota_per_day: Quota | None = None
+    quota_per_minute: Quota | None = None
+    hours: OpenHours | None = None
+    divisions: Divisions | None = None
+
+    @model_validator(mode="after")
+    def _nothing_that_must_be_is_null(self) -> GrantChange:
+        for name in self.model_fields_set - {"quota_per_day", "quota_per_minute", "hours"}:
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} cannot be null")
+        return self
 
 
 @router.post(
@@ -46,7 +109,8 @@ class GrantRequest(BaseModel):
     status_code=201,
     openapi_extra=audited("grant-given"),
     responses=documented(
-        EXCHANGE_PROBLEMS, ["token-missing", "role-missing", "resource-unknown", "field-unknown"]
+        EXCHANGE_PROBLEMS,
+        ["token-missing", "role-missing", "resource-unknown", "field-unknown", "grant-malformed"],
     ),
     summary="Give a grant 授权",
 )
@@ -57,8 +121,6 @@ async def give(
 ) -> dict[str, Any]:
     """Give a grant: record the act, then store the grant; a grant without its record cannot come to be."""
     exchange: Exchange = request.app.state.exchange
-    resource = require_resource(exchange.catalogue, body.resource)
-    resource.require_fields(frozenset(body.fields), "/fields")
     now = datetime.now(UTC)
     grant = Grant(
         id=body.id,
@@ -72,15 +134,58 @@ async def give(
         valid_until=body.valid_until,
         granted_by=caller.id,
         granted_at=now,
+        modes=frozenset(body.modes),
+        clear_fields=frozenset(body.clear_fields),
+        quota_per_day=body.quota_per_day,
+        quota_per_minute=body.quota_per_minute,
+        hours=None if body.hours is None else body.hours.hours(),
+        divisions=frozenset(body.divisions),
+        request=body.request,
     )
+    require_sense(grant, exchange.catalogue)
     known = await tables.find(exchange.engine, grant.id)
     if known is None:
         await exchange.recorder.record(
-            prepare("grant-given", "granted", caller, now, grant=str(grant.id), details=_shown(grant))
+            prepare("grant-given", "granted", caller, now, grant=str(grant.id), details=shown(grant))
         )
         await tables.add(exchange.engine, grant)
         known = grant
-    return _shown(known)
+    return shown(known)
+
+
+@router.patch(
+    "/{grant_id}",
+    openapi_extra=audited("grant-changed"),
+    responses=documented(
+        EXCHANGE_PROBLEMS, ["token-missing", "role-missing", "not-found", "field-unknown", "grant-malformed"]
+    ),
+    summary="Change a grant 变更授权",
+)
+async def change(
+    grant_id: uuid.UUID,
+    body: GrantChange,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.SHARING_AUTHORITY))],
+) -> dict[str, Any]:
+    """Change a grant: record the act, then store it. In effect within two seconds, whichever process is asked."""
+    exchange: Exchange = request.app.state.exchange
+    now = datetime.now(UTC)
+    known = await tables.find(exchange.engine, grant_id)
+    if known is None or known.ended_at is not None:
+        raise NotFound(_("no such grant in force"))
+    wanted = {name: getattr(body, name) for name in body.model_fields_set}
+    for name in wanted.keys() & {"fields", "matters", "modes", "clear_fields", "divisions"}:
+        wanted[name] = frozenset(wanted[name])
+    if body.hours is not None:
+        wanted["hours"] = body.hours.hours()
+    changed = replace(known, **wanted)
+    require_sense(changed, exchange.catalogue)
+    await exchange.recorder.record(
+        prepare("grant-changed", "changed", caller, now, grant=str(grant_id), details=shown(changed))
+    )
+    if not await tables.change(exchange.engine, changed, frozenset(wanted)):
+        raise NotFound(_("no such grant in force"))
+    return shown(changed)
 
 
 @router.get("", openapi_extra=audited("none"), summary="Grants of the calling client, or of `client_id`")
@@ -92,7 +197,7 @@ async def listed(
     """List grants; a department sees only its own."""
     exchange: Exchange = request.app.state.exchange
     wanted = client_id if client_id and Role.SHARING_AUTHORITY in caller.roles else caller.id
-    return {"grants": [_shown(grant) for grant in await tables.of_client(exchange.engine, wanted)]}
+    return {"grants": [shown(grant) for grant in await tables.of_client(exchange.engine, wanted)]}
 
 
 @router.delete(
@@ -114,19 +219,3 @@ async def end(
         raise NotFound(_("no such grant in force"))
     await exchange.recorder.record(prepare("grant-ended", "ended", caller, now, grant=str(grant_id)))
     return Response(status_code=204)
-
-
-def _shown(grant: Grant) -> dict[str, Any]:
-    return {
-        "id": str(grant.id),
-        "client_id": grant.client_id,
-        "resource": grant.resource,
-        "fields": sorted(grant.fields),
-        "matters": sorted(grant.matters),
-        "purpose": grant.purpose,
-        "legal_basis": grant.legal_basis,
-        "valid_from": grant.valid_from.isoformat(),
-        "valid_until": grant.valid_until.isoformat(),
-        "granted_by": grant.granted_by,
-        "ended_at": None if grant.ended_at is None else grant.ended_at.isoformat(),
-    }

@@ -11,8 +11,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from exchange.grants.grant import Grant
 from exchange.queries.authorise import ClaimValue, Prepared
-from exchange.registers.lookup import GrantRow, RegisterRow
+from exchange.registers.lookup import RegisterRow
 from foundation.identity.principals import Principal
 
 
@@ -40,7 +41,7 @@ def compare(claims: Mapping[str, ClaimValue], values: Mapping[str, Any] | None) 
 
 def statement(
     prepared: Prepared,
-    grant: GrantRow,
+    grant: Grant,
     row: RegisterRow | None,
     verdicts: Mapping[str, Verdict],
     caller: Principal,

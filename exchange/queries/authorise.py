@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 
 from exchange.catalog.resources import Catalogue, Resource, require_resource
-from exchange.grants.grant import covering_grant
-from exchange.registers.lookup import Found, GrantRow
 from foundation.errors import DomainError
 from foundation.identifiers import CitizenId, IdentifierError, Uscc, is_old_registration_number
 from foundation.language import _
@@ -95,11 +93,6 @@ def canonical_subject(kind: str, text: str) -> tuple[str, str]:
         raise SubjectMalformed(_("write it as `licence-type:number`"), pointer="/subject")
     # The blind index of several fields joins them as the register's merge does.
     return "licence", f"{licence_type}\0{number}"
-
-
-def decide(prepared: Prepared, found: Found, now: datetime) -> GrantRow:
-    """Return the grant that allows the question, or raise why none does. Never looks at the subject's row."""
-    return covering_grant(found.grants, prepared.fields, prepared.question.matter, now)
 
 
 def _is_date(value: ClaimValue) -> bool:

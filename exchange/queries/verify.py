@@ -8,9 +8,11 @@ from typing import Any
 
 from exchange.audit.receipt import answer_digest, receipt
 from exchange.audit.record import prepare
+from exchange.grants.grant import Mode, covering_grants, for_subject
+from exchange.grants.scope import division_of
 from exchange.ports import Exchange
 from exchange.queries.answer import Verdict, compare, statement
-from exchange.queries.authorise import Question, decide, prepare_question
+from exchange.queries.authorise import Question, prepare_question
 from exchange.registers.schemas import opened
 from foundation.errors import DomainError
 from foundation.identity.principals import Principal
@@ -33,8 +35,9 @@ async def verify(exchange: Exchange, caller: Principal, question: Question, now:
     """Answer whether claims about a subject hold.
 
     1. Check the question against the catalogue; blind the subject.
-    2. Fetch the caller's grants and the subject's row in one statement.
-    3. Decide by the grants alone. Only then open the row and compare.
+    2. Decide by the caller's grants; fetch the subject's row. Of a grant for some divisions, the row's tells whether
+       it holds, and a subject without a row is refused as one from elsewhere is.
+    3. Count the use of the grant. Only then open the row and compare.
     4. Write the access record, durably. Dying before this, nothing was answered; dying after it, a record stands
        without an answer, which discloses nothing.
     5. Sign the very statement that the record commits to, with the receipt, and hand it out.
@@ -45,10 +48,12 @@ async def verify(exchange: Exchange, caller: Principal, question: Question, now:
     try:
         prepared = prepare_question(question, exchange.catalogue, exchange.vault)
         subject = prepared.subject
-        found = await exchange.lookups.find(
-            prepared.resource.register, caller.id, question.resource, prepared.subject
-        )
-        grant = decide(prepared, found, now)
+        register = prepared.resource.register
+        given = await exchange.grants.of(caller.id, question.resource)
+        covering = covering_grants(given, Mode.VERIFY, prepared.fields, question.matter, now)
+        row = await exchange.lookups.find(register, prepared.subject)
+        division = None if row is None else division_of(register.name, row.content)
+        grant = await exchange.grants.take(for_subject(covering, division), now)
     except DomainError as refusal:
         await exchange.recorder.record(
             prepare(
@@ -63,12 +68,10 @@ async def verify(exchange: Exchange, caller: Principal, question: Question, now:
         )
         raise
     values = None
-    if found.row is not None:
-        values = opened(
-            exchange.vault, prepared.resource.register, prepared.subject, found.row.content, found.row.sealed
-        )
+    if row is not None:
+        values = opened(exchange.vault, register, prepared.subject, row.content, row.sealed)
     results = compare(question.claims, values)
-    answer = statement(prepared, grant, found.row, results, caller, exchange.settings.base_url, now)
+    answer = statement(prepared, grant, row, results, caller, exchange.settings.base_url, now)
     record = prepare(
         "verify",
         "answered",

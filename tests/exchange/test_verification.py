@@ -321,16 +321,10 @@ def test_a_plan_that_scans_no_table(service: Service) -> None:
     from exchange.registers.lookup import statement
     from exchange.registers.schemas import load_registers
 
-    sql = (
-        statement(load_registers()["persons"])
-        .replace("$1", "array['x']")
-        .replace("$2", "array['y']")
-        .replace("$3", "array['\\x00'::bytea]")
-    )
+    sql = statement(load_registers()["persons"]).replace("$1", "array['\\x00'::bytea]")
     with psycopg.connect(service.address) as connection:
         connection.execute("SET enable_seqscan = off")
         plan = "\n".join(line for (line,) in connection.execute("EXPLAIN " + sql))
     assert "Seq Scan" not in plan
-    assert plan.count("Index") >= 2
     # The subjects are known at run time only: each partition stands in the plan, by its key.
     assert plan.count("_pkey on person_p") == plan.count(" on person_p")
