@@ -25,7 +25,21 @@ router = APIRouter(prefix="/v1", tags=["queries"])
 class VerificationRequest(BaseModel):
     """What an applicant claims about a subject, to be checked for a matter and a case."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "resource": "persons-basic",
+                    "subject": "990101198002291233",
+                    "claims": {"name": "张三丰", "marital_status": "married"},
+                    "matter": "housing-fund-withdrawal",
+                    "case": "2025-000001",
+                }
+            ]
+        },
+    )
 
     resource: Code
     subject: CleanText
