@@ -11,6 +11,7 @@ import exchange.audit.routes
 import exchange.catalog.routes
 import exchange.grants.routes
 import exchange.queries.routes
+import exchange.relaying.routes
 from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
 from foundation.identity.guard import Guard
@@ -29,6 +30,7 @@ TAGS = {
     "grants": "Who may ask what, for which matters, until when 授权",
     "queries": "Questions about subjects 核验、查询",
     "audit": "Who asked whom about what, and the proof of it 访问记录",
+    "live sources": "Resources that are asked at their department or a higher-level exchange 实时接口、级联",
     "ingest": "Data that departments send 推送",
 }
 """Tags of the routes with their descriptions; a room that has a tag of its own adds it here."""
@@ -60,6 +62,7 @@ def create_app(
         exchange.grants.routes.router,
         exchange.queries.routes.router,
         exchange.audit.routes.router,
+        exchange.relaying.routes.router,
         *routers,
     ]
     for router in included:

@@ -11,6 +11,7 @@ from exchange.audit.record import Recorder
 from exchange.catalog.resources import Catalogue
 from exchange.grants.held import Grants
 from exchange.registers.lookup import Lookups
+from exchange.relaying.relays import Relays
 from foundation.ledger import DirectoryTiles
 from foundation.sensitive import Vault
 from foundation.settings import Settings
@@ -36,3 +37,4 @@ class Exchange:
     lookups: Lookups
     catalogue: Catalogue
     tiles: DirectoryTiles
+    relays: Relays

@@ -20,5 +20,10 @@ EXCHANGE_PROBLEMS: ProblemTable = {
     "subject-malformed": ProblemKind(422, _("The identifier of the subject is not valid")),
     "claim-malformed": ProblemKind(422, _("A claim cannot be compared")),
     "matter-malformed": ProblemKind(422, _("The description of the matter is not valid")),
+    "source-late": ProblemKind(504, _("The source did not answer in time")),
+    "source-unavailable": ProblemKind(502, _("The source cannot be asked now")),
+    "source-answer-invalid": ProblemKind(502, _("The answer of the source does not hold")),
+    "source-refused": ProblemKind(502, _("The source will not answer this question")),
+    "live-source-invalid": ProblemKind(422, _("This cannot be a live source")),
     "receipt-not-included": ProblemKind(409, _("The record is not in the log yet")),
 }

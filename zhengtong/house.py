@@ -22,6 +22,7 @@ from exchange.ports import Exchange
 from exchange.queries.verify import PURPOSE as ANSWER_PURPOSE
 from exchange.registers.lookup import Lookups
 from exchange.registers.schemas import load_registers
+from exchange.relaying.relays import CASCADE_PURPOSE, QUESTION_PURPOSE, Relays
 from foundation import database
 from foundation.identity import development_issuer
 from foundation.identity.guard import Guard
@@ -51,6 +52,8 @@ LEDGER_PURPOSE = "ledger"
 PURPOSES = {
     TOKEN_PURPOSE: Algorithm.ES256,
     ANSWER_PURPOSE: Algorithm.ES256,
+    QUESTION_PURPOSE: Algorithm.ES256,
+    CASCADE_PURPOSE: Algorithm.ES256,
     CREDENTIAL_PURPOSE: Algorithm.ES256,
     NOTICE_PURPOSE: Algorithm.ES256,
     REQUEST_PURPOSE: Algorithm.ES256,
@@ -125,6 +128,11 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         await stack.enter_async_context(
             _task(run_forever(pool, tiles, log_signer, interval=settings.sequence_interval_seconds))
         )
+        relays = Relays(
+            pool, keys, settings.base_url, await stack.enter_async_context(httpx.AsyncClient(timeout=5))
+        )
+        await relays.load()
+        await stack.enter_async_context(_task(relays.follow_forever()))
         audiences = (exchange.app.AUDIENCE, license_registry.app.AUDIENCE)
         server = AuthorisationServer(
             settings.base_url, audiences, engine, keys, certificates, settings.access_token_seconds
@@ -148,7 +156,17 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         await stack.enter_async_context(_task(work_forever(registry)))
         yield House(
             exchange=Exchange(
-                settings, pool, engine, vault, keys, recorder, Grants(pool), lookups, load_catalogue(), tiles
+                settings,
+                pool,
+                engine,
+                vault,
+                keys,
+                recorder,
+                Grants(pool),
+                lookups,
+                load_catalogue(),
+                tiles,
+                relays,
             ),
             registry=registry,
             authorisation_server=server,

@@ -16,6 +16,9 @@ from exchange.queries.authorise import ClaimValue, Prepared
 from exchange.registers.lookup import RegisterRow
 from foundation.identity.principals import Principal
 
+PURPOSE = "answer"
+TYPE = "zhengtong-answer+jwt"
+
 
 class Verdict(StrEnum):
     """Outcome for one claim. `unknown`: the register has no value, or does not know the subject."""

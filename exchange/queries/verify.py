@@ -11,15 +11,15 @@ from exchange.audit.record import prepare
 from exchange.grants.grant import Mode, covering_grants, for_subject
 from exchange.grants.scope import division_of
 from exchange.ports import Exchange
+from exchange.queries.answer import PURPOSE as PURPOSE
+from exchange.queries.answer import TYPE as TYPE
 from exchange.queries.answer import Verdict, compare, statement
 from exchange.queries.authorise import Question, prepare_question
+from exchange.queries.live import verify_live
 from exchange.registers.schemas import opened
 from foundation.errors import DomainError
 from foundation.identity.principals import Principal
 from foundation.signing import canonical_json, sign_compact
-
-PURPOSE = "answer"
-TYPE = "zhengtong-answer+jwt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,9 @@ async def verify(exchange: Exchange, caller: Principal, question: Question, now:
     try:
         prepared = prepare_question(question, exchange.catalogue, exchange.vault)
         subject = prepared.subject
+        source = exchange.relays.get(question.resource)
+        if source is not None:
+            return Answered(*await verify_live(exchange, caller, prepared, source, now))
         register = prepared.resource.register
         given = await exchange.grants.of(caller.id, question.resource)
         covering = covering_grants(given, Mode.VERIFY, prepared.fields, question.matter, now)

@@ -35,6 +35,7 @@ import exchange.grants.tables
 import exchange.matters.tables
 import exchange.registers.links
 import exchange.registers.tables
+import exchange.relaying.tables
 import foundation.identity.tables
 import foundation.ledger.tables
 import license_registry.app  # with the tables of all its rooms

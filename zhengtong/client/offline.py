@@ -84,6 +84,18 @@ class Statement:
         except (KeyError, TypeError, ValueError) as error:
             raise AnswerInvalid("not-a-statement", "it holds no receipt") from error
 
+    @property
+    def source_answer(self) -> str:
+        """What a source that was asked live signed itself: verify it by the source's own keys.
+
+        Its type is that of an answer where the source is a higher-level exchange, `zhengtong-live-answer+jwt` where it
+        is a department. Raises AnswerInvalid where there is none.
+        """
+        found = self.claims.get("source_answer")
+        if not isinstance(found, str):
+            raise AnswerInvalid("not-a-statement", "it was not asked live")
+        return found
+
     def is_about(self, subject: str) -> bool:
         """Whether it is about this identifier, written as the exchange writes it (18 characters, capitals)."""
         said = self.claims.get("subject")
