@@ -8,10 +8,16 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 import exchange.audit.routes
+import exchange.catalog.drafts.routes
+import exchange.catalog.formats.routes
 import exchange.catalog.routes
+import exchange.corrections.routes
 import exchange.grants.routes
+import exchange.matters.routes
 import exchange.queries.routes
 import exchange.relaying.routes
+import exchange.requests.routes
+import exchange.subscriptions.routes
 from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
 from foundation.identity.guard import Guard
@@ -59,9 +65,15 @@ def create_app(
     app.state.guard = guard
     included = [
         exchange.catalog.routes.router,
+        exchange.catalog.drafts.routes.router,
+        exchange.catalog.formats.routes.router,
         exchange.grants.routes.router,
         exchange.queries.routes.router,
         exchange.audit.routes.router,
+        exchange.requests.routes.router,
+        exchange.subscriptions.routes.router,
+        exchange.matters.routes.router,
+        exchange.corrections.routes.router,
         exchange.relaying.routes.router,
         *routers,
     ]
@@ -72,4 +84,10 @@ def create_app(
     table = {**EXCHANGE_PROBLEMS, **(problems or {})}
     install(app, table, UNAVAILABLE)
     complete(app, included, table, TAGS, DESCRIPTION, AUDIENCE)
-    return Shortcut(app, {"/v1/verifications": exchange.queries.routes.verifications_directly})
+    return Shortcut(
+        app,
+        {
+            "/v1/verifications": exchange.queries.routes.verifications_directly,
+            "/v1/queries": exchange.queries.routes.queries_directly,
+        },
+    )

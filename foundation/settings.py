@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 import os
 import secrets
 from pathlib import Path
@@ -73,6 +74,13 @@ class Settings(BaseSettings):
         description="Holders of licences must be in the city's registers; or need only match where they are",
     )
 
+    catalogue_notice_days: int = Field(
+        default=30,
+        ge=0,
+        le=3650,
+        description="Days that a version of a data resource which takes something away is told before it applies",
+    )
+
     access_token_seconds: int = Field(default=600, ge=30, le=3600)
     presentation_seconds: int = Field(default=60, ge=5, le=600)
     offline_code_seconds: int = Field(
@@ -96,6 +104,15 @@ class Settings(BaseSettings):
         default=False, description="Serve a local issuer that lets anyone be anybody: loopback only"
     )
 
+    webhook_networks: tuple[str, ...] = Field(
+        default=(), description='JSON: private networks that webhooks may reach, such as ["10.20.0.0/16"]'
+    )
+    webhook_ca_file: Path | None = Field(
+        default=None,
+        description="Certificates (PEM) that departments' servers are trusted by, beside the world's",
+    )
+    feed_days: int = Field(default=30, ge=1, description="How long events of subscriptions are kept")
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @field_validator("database_url")
@@ -110,6 +127,13 @@ class Settings(BaseSettings):
     def _thirty_two_bytes(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             _decode_master_key(value.get_secret_value())
+        return value
+
+    @field_validator("webhook_networks")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            ipaddress.ip_network(text)
         return value
 
     @model_validator(mode="after")
@@ -153,6 +177,16 @@ class Settings(BaseSettings):
     def sources_folder(self) -> Path:
         """Mappings of this city's own sources, one YAML each, beside those that come along."""
         return self.home / "sources"
+
+    @property
+    def workdays_file(self) -> Path:
+        """This city's own days off and on, beside those that come along (`foundation/workdays.py`)."""
+        return self.home / "workdays.csv"
+
+    @property
+    def deadlines_file(self) -> Path:
+        """This city's own terms in working days, in place of those that come along (`exchange/deadlines.py`)."""
+        return self.home / "deadlines.json"
 
     @property
     def licence_types_folder(self) -> Path:

@@ -14,15 +14,24 @@ import httpx
 import jwt
 
 import exchange.app
+import exchange.corrections.following
+import exchange.requests.overdue
 import license_registry.app
 from exchange.audit.record import Recorder
-from exchange.catalog.resources import load_catalogue
+from exchange.catalog.drafts.edit import publish_seeds
+from exchange.catalog.follow import FollowedCatalogue
+from exchange.catalog.resources import read_seeds
+from exchange.deadlines import load_deadlines
 from exchange.grants.held import Grants
 from exchange.ports import Exchange
-from exchange.queries.verify import PURPOSE as ANSWER_PURPOSE
+from exchange.queries.attest import PURPOSE as ANSWER_PURPOSE
+from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
 from exchange.registers.schemas import load_registers
 from exchange.relaying.relays import CASCADE_PURPOSE, QUESTION_PURPOSE, Relays
+from exchange.subscriptions.delivering import PURPOSE as EVENT_PURPOSE
+from exchange.subscriptions.heads import Heads
+from exchange.subscriptions.rounds import go_on_forever
 from foundation import database
 from foundation.identity import development_issuer
 from foundation.identity.guard import Guard
@@ -35,6 +44,7 @@ from foundation.sensitive import Vault
 from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings, load_master_key
 from foundation.signing import Algorithm, CertificateAuthority, KeyStore, decode_base64url
+from foundation.webhooks.sending import sender
 from license_registry.catalog.types import load_types
 from license_registry.issuing.bulk.jobs import work_forever
 from license_registry.lifecycle.status_lists import PURPOSE as CREDENTIAL_PURPOSE
@@ -44,7 +54,11 @@ from license_registry.ports import Registry
 from license_registry.presenting.tables import Codes
 from license_registry.store.objects import open_store
 from license_registry.wallets.requests import PURPOSE as REQUEST_PURPOSE
+from zhengtong.contacts import MappedContacts
+from zhengtong.held_licences import RegisteredLicences
 from zhengtong.holders import RegisteredHolders
+from zhengtong.licence_changes import FollowedLicences
+from zhengtong.licence_resources import licence_resources
 
 HOT_CONNECTIONS = 16
 LEDGER_PURPOSE = "ledger"
@@ -56,6 +70,7 @@ PURPOSES = {
     CASCADE_PURPOSE: Algorithm.ES256,
     CREDENTIAL_PURPOSE: Algorithm.ES256,
     NOTICE_PURPOSE: Algorithm.ES256,
+    EVENT_PURPOSE: Algorithm.ES256,
     REQUEST_PURPOSE: Algorithm.ES256,
     LEDGER_PURPOSE: Algorithm.EDDSA,
 }
@@ -125,6 +140,8 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         await stack.enter_async_context(recorder.running())
         lookups = Lookups(pool, load_registers().values())
         await stack.enter_async_context(lookups.running())
+        grants = Grants(pool)
+        await stack.enter_async_context(grants.followed())
         await stack.enter_async_context(
             _task(run_forever(pool, tiles, log_signer, interval=settings.sequence_interval_seconds))
         )
@@ -154,20 +171,36 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             codes,
         )
         await stack.enter_async_context(_task(work_forever(registry)))
+        await publish_seeds(pool, read_seeds(), now)
+        catalogue = FollowedCatalogue(pool, licence_resources(registry.types))
+        await catalogue.refresh(now)
+        await stack.enter_async_context(_task(catalogue.follow()))
+        heads = Heads(pool)
+        await stack.enter_async_context(heads.running())
+        served = Exchange(
+            settings,
+            pool,
+            engine,
+            vault,
+            keys,
+            recorder,
+            grants,
+            lookups,
+            catalogue,
+            tiles,
+            RegisteredLicences(pool, registry.types),
+            Freshness(pool),
+            await asyncio.to_thread(load_deadlines, settings),
+            heads,
+            MappedContacts(settings.sources_folder),
+            relays,
+        )
+        await stack.enter_async_context(_task(exchange.requests.overdue.rounds(served)))
+        await stack.enter_async_context(_task(exchange.corrections.following.rounds(served)))
+        webhooks = await stack.enter_async_context(sender(settings))
+        await stack.enter_async_context(_task(go_on_forever(served, FollowedLicences(registry), webhooks)))
         yield House(
-            exchange=Exchange(
-                settings,
-                pool,
-                engine,
-                vault,
-                keys,
-                recorder,
-                Grants(pool),
-                lookups,
-                load_catalogue(),
-                tiles,
-                relays,
-            ),
+            exchange=served,
             registry=registry,
             authorisation_server=server,
             exchange_guard=Guard(TokenVerifier(settings.base_url, audiences[0], token_keys), people),

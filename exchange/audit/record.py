@@ -84,15 +84,27 @@ class Recorder:
         return self._grouped.running()
 
     async def _write(self, records: list[AccessRecord]) -> list[None]:
-        await self._pool.execute(
-            INSERT_RECORDS,
-            [r.id for r in records],
-            [r.recorded_at for r in records],
-            [r.client_id for r in records],
-            [r.subject for r in records],
-            [r.outcome for r in records],
-            [r.entry for r in records],
-            [r.salt for r in records],
-            [r.content for r in records],
-        )
+        await _insert(self._pool, records)
         return [None] * len(records)
+
+
+async def record_within(connection: Any, record: AccessRecord) -> None:
+    """Write a record in the transaction of the act that it is of: both come to be, or neither.
+
+    For acts only. A refusal is written by `Recorder`, since what raises it undoes its transaction.
+    """
+    await _insert(connection, [record])
+
+
+async def _insert(executor: Any, records: list[AccessRecord]) -> None:
+    await executor.execute(
+        INSERT_RECORDS,
+        [r.id for r in records],
+        [r.recorded_at for r in records],
+        [r.client_id for r in records],
+        [r.subject for r in records],
+        [r.outcome for r in records],
+        [r.entry for r in records],
+        [r.salt for r in records],
+        [r.content for r in records],
+    )

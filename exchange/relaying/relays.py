@@ -12,6 +12,7 @@ from typing import Any, Final
 import httpx
 from prometheus_client import Counter
 
+from exchange.catalog.resource import ReadsFrom, Resource
 from exchange.relaying.asked import Asked, Relayed, check_answer, question_jws
 from exchange.relaying.breaker import Breaker, Circuit
 from exchange.relaying.errors import SourceAnswerInvalid, SourceLate, SourceRefused, SourceUnavailable
@@ -67,9 +68,16 @@ class Relays:
         self._callers: dict[tuple[str, str | None, str], ConcurrentCaller] = {}
         self._on_way: dict[tuple[str, ...], int] = {}
 
-    def get(self, resource: str) -> LiveSource | None:
-        """Return the source of a resource that is live; for the hot path: a look into memory."""
-        return self._sources.get(resource)
+    def source_of(self, resource: Resource) -> LiveSource | None:
+        """Return where a resource is asked live, None if it is looked up here.
+
+        Raises:
+            SourceUnavailable: the catalogue says that it is live, and nobody has said where.
+        """
+        found = self._sources.get(resource.id)
+        if found is None and resource.reads_from is ReadsFrom.LIVE:
+            raise SourceUnavailable(_("it is live, but no source of it is registered"))
+        return found
 
     def breaker(self, resource: str) -> Breaker:
         """Return the circuit breaker of a source."""
