@@ -37,6 +37,10 @@ TAGS = {
     "queries": "Questions about subjects 核验、查询",
     "audit": "Who asked whom about what, and the proof of it 访问记录",
     "live sources": "Resources that are asked at their department or a higher-level exchange 实时接口、级联",
+    "requests": "Share requests from asking to the grant 共享申请",
+    "corrections": "Wrong values, reported and set right 校核",
+    "subscriptions": "Changes of subjects, delivered or read 订阅",
+    "matters": "Service matters and what can take the place of their papers 政务服务事项",
     "ingest": "Data that departments send 推送",
 }
 """Tags of the routes with their descriptions; a room that has a tag of its own adds it here."""

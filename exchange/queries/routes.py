@@ -109,8 +109,12 @@ _PROBLEMS = [
     "token-wrong-audience",
     "role-missing",
     "resource-unknown",
+    "resource-not-shared",
+    "resource-not-connected",
     "field-unknown",
     "subject-malformed",
+    "source-unavailable",
+    "source-refused",
     "not-granted",
     "grant-not-in-force",
     "mode-not-granted",
@@ -128,7 +132,9 @@ _PROBLEMS = [
     response_model=None,
     responses={
         200: {"model": VerificationResult},
-        **documented(EXCHANGE_PROBLEMS, [*_PROBLEMS, "claim-malformed"]),
+        **documented(
+            EXCHANGE_PROBLEMS, [*_PROBLEMS, "claim-malformed", "source-late", "source-answer-invalid"]
+        ),
     },
     summary="Verify what an applicant claims 核验",
 )
