@@ -40,6 +40,7 @@ import exchange.matters.tables
 import exchange.registers.entries
 import exchange.registers.links
 import exchange.registers.tables
+import exchange.relaying.tables
 import exchange.requests.tables
 import exchange.subscriptions.feed_tables
 import exchange.subscriptions.tables
