@@ -11,6 +11,7 @@ from typing import Any
 from psycopg import Connection
 
 from connectors.cursors import REPLAY
+from connectors.deadlines import missed
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,13 @@ class FieldTrend:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """The deliveries that began from `since` on and before `until`: how many, and rows read."""
+    """The deliveries that began from `since` on and before `until`: how many, rows read, and how many were late."""
 
     since: datetime
     until: datetime
     runs: int
     read: int
+    late: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +79,13 @@ def trend(connection: Connection, source: str, over: timedelta, until: datetime)
     names = sorted(
         before.present.keys() | now.present.keys() | {name for name, _ in _all(before) | _all(now)}
     )
+    earlier, later = (
+        len(missed(connection, source, since, since + over)) for since in (middle - over, middle)
+    )
     return Trend(
         source,
-        Period(middle - over, middle, before.runs, before.read),
-        Period(middle, until, now.runs, now.read),
+        Period(middle - over, middle, before.runs, before.read, earlier),
+        Period(middle, until, now.runs, now.read, later),
         {name: _field(before, now, name) for name in names},
     )
 

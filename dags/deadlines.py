@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference
@@ -14,15 +15,26 @@ logger = logging.getLogger(__name__)
 
 
 async def missed(source: str, contact: str, minutes: int, context: Any = None) -> None:
-    """Say so in the triggerer's log, which is where the alerts of an Airflow's operators are taken from."""
+    """Say so in the triggerer's log, where an Airflow's operators take their alerts from, and note it for stewards."""
     run = (context or {}).get("dag_run") or {}
-    logger.error(
-        "deadline missed: source=%s run=%s minutes=%d contact=%s",
-        source,
-        run.get("dag_run_id") if isinstance(run, dict) else getattr(run, "run_id", None),
-        minutes,
-        contact,
-    )
+    name = run.get("dag_run_id") if isinstance(run, dict) else getattr(run, "run_id", None)
+    logger.error("deadline missed: source=%s run=%s minutes=%d contact=%s", source, name, minutes, contact)
+    await asyncio.to_thread(_note, source, str(name), minutes)
+
+
+def _note(source: str, run: str, minutes: int) -> None:
+    # Here and not above: the DAG files are read every half minute.
+    import psycopg
+
+    from connectors.deadlines import MissedDeadline, note
+    from foundation import database
+    from foundation.settings import Settings
+
+    with (
+        database.running_database(Settings()) as address,
+        psycopg.connect(address, autocommit=True) as connection,
+    ):
+        note(connection, source, MissedDeadline(run, minutes, datetime.now(UTC)))
 
 
 def deadline(mapping: SourceMapping) -> DeadlineAlert | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -22,11 +22,15 @@ from license_registry.notices import tables as notices
 from license_registry.notices.deliver import KINDS, WebhookRefused, deliver, require_address, require_kinds
 from license_registry.notices.routes import shown as shown_notice
 from license_registry.ports import Registry
+from license_registry.wallets.tables import forget_expired
 from zhengtong.command import JSON_OPTION, one_line, print_json
 from zhengtong.followed import FollowedRegisters
 from zhengtong.licences import licence, with_registry
 
 __all__ = ["licence"]
+
+WALLETS_KEPT = timedelta(days=1)
+"""How long a department may fetch what a wallet answered, after the request for it expired."""
 
 
 def _told(counts: dict[str, Any], as_json: bool) -> None:
@@ -52,7 +56,7 @@ def expire(settings: Settings, as_json: bool) -> None:
 
 @licence.command(
     "daily",
-    help="每日作业：失效、暂扣期满发还、到期提醒、年度报告 · All that a day brings; again without harm",
+    help="每日作业：失效、暂扣期满发还、到期提醒、年度报告、清理 · All that a day brings; again without harm",
 )
 @JSON_OPTION
 @click.pass_obj
@@ -70,6 +74,7 @@ def daily(settings: Settings, as_json: bool) -> None:
             counts[f"reminded_{days}"] = count
         counts["reports_due"] = await open_due(registry, now)
         counts["reports_overdue"] = await overdue(registry, now)
+        counts["wallets_forgotten"] = await forget_expired(registry.pool, now - WALLETS_KEPT)
         return counts
 
     _told(with_registry(settings, now, work), as_json)

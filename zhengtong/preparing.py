@@ -143,7 +143,12 @@ def _print_trend(found: Trend, *, as_json: bool) -> None:
         print_json(asdict(found))
         return
     for period in (found.previous, found.now):
-        rows = both(_("{runs} runs, {read} rows"), runs=period.runs, read=f"{period.read:,}")
+        rows = both(
+            _("{runs} runs, {read} rows, {late} late"),
+            runs=period.runs,
+            read=f"{period.read:,}",
+            late=period.late,
+        )
         click.echo(f"{_minute(period.since)} – {_minute(period.until)}  {rows}")
     for name, of in found.fields.items():
         if of.completeness is not None:

@@ -208,3 +208,18 @@ async def answer_request(connection: Any, request_id: str, sealed: bytes, now: d
         now,
     )
     return done.endswith(" 1")
+
+
+async def forget_expired(connection: Any, before: datetime) -> int:
+    """Delete offers, access tokens and requests that expired before a moment; return how many.
+
+    They are good for nothing then: what was issued or answered by them stands in the events of the licences.
+    """
+    gone = 0
+    for table in (wallet_token, wallet_offer, wallet_request):
+        done: str = await connection.execute(
+            f"DELETE FROM license_registry.{table.name} WHERE expires_at < $1",  # noqa: S608 -- names of our tables
+            before,
+        )
+        gone += int(done.rpartition(" ")[2])
+    return gone

@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from connectors.deadlines import MissedDeadline, note
 from connectors.mapping import SourceMapping, parse_mapping
 from connectors.pipeline import Report, run
 from connectors.replay import replay
@@ -99,11 +100,16 @@ def test_a_trend_sets_a_period_beside_the_one_before(town: Town) -> None:
     town.deliver(f"{PEOPLE[4]},钱,2003-1-5,,在", f"{PEOPLE[5]},孙,2003-01-05,东湖路1号,在", days_ago=5)
     town.deliver(f"{PEOPLE[6]},周,,,在", f"{PEOPLE[7]},吴,20990228,,走", days_ago=1)
     with psycopg.connect(town.database) as connection:
+        for days_ago in (3, 3, 40):
+            noted = datetime.now(UTC) - timedelta(days=days_ago)
+            note(connection, "census", MissedDeadline(f"run-{days_ago}", 90, noted))
+        note(connection, "another", MissedDeadline("run-3", 90, datetime.now(UTC)))
         found = trend(connection, "census", MONTH, datetime.now(UTC))
         years = trend(connection, "census", timedelta(days=365), datetime.now(UTC))
         nothing = trend(connection, "census", MONTH, datetime.now(UTC) - timedelta(days=3650))
     assert (found.previous.runs, found.previous.read, found.now.runs, found.now.read) == (1, 2, 2, 4)
     assert found.previous.until == found.now.since
+    assert (found.previous.late, found.now.late) == (1, 1), "each run counts once, and only the source's own"
     assert found.fields["address"].completeness == Change(1.0, pytest.approx(1 / 3), pytest.approx(-2 / 3))
     assert found.fields["moved_in_on"].completeness == Change(
         1.0, pytest.approx(2 / 3), pytest.approx(-1 / 3)

@@ -104,6 +104,8 @@ def test_a_file_is_waited_for_missed_brought_in_and_followed_up(
             )
 
         client.until(told, 150, "deadline")
+        late = "SELECT source, run, minutes FROM exchange.missed_deadline"
+        client.until(lambda: sql(database_url, late) == [("own", run, 1)], 30, "note of the deadline")
         put(inbox, 200)
         client.succeed(dag, run)
         report = client.result(dag, run, "each_file.bring_in", 0)

@@ -44,6 +44,20 @@ def test_licences_lapse_once_and_the_day_is_told(run: Run, settings: Settings, d
     assert "expired" in run("licence", "daily").stdout
 
 
+def test_what_wallets_need_no_more_is_forgotten(run: Run, database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        for name, hours in (("old", 25), ("kept", 23)):
+            connection.execute(
+                "INSERT INTO license_registry.wallet_request (id, client_id, department, licence_type, fields,"
+                " purpose, matter, \"case\", nonce, expires_at) VALUES (%s, 'counter', %s, 'food-permit', '{}',"
+                " 'p', 'm', 'c', 'n', now() - %s * interval '1 hour')",
+                [name, AUTHORITY.department, hours],
+            )
+    assert json.loads(run("licence", "daily", "--json").stdout)["wallets_forgotten"] == 1
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT id FROM license_registry.wallet_request").fetchall() == [("kept",)]
+
+
 def test_the_registers_that_a_connector_filled_raise_tasks(
     run: Run, settings: Settings, database_url: str, tmp_path: Path
 ) -> None:
