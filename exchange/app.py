@@ -9,14 +9,18 @@ from starlette.types import ASGIApp
 
 import exchange.audit.routes
 import exchange.catalog.routes
+import exchange.consents.routes
 import exchange.grants.routes
+import exchange.plans.routes
 import exchange.queries.routes
+from exchange.plans.plan import Planning
 from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
 from foundation.database import UNAVAILABLE
 from foundation.identity.guard import Guard
 from foundation.problems import ProblemTable, install
 from foundation.shortcut import Shortcut
+from foundation.workdays import load_calendar
 
 AUDIENCE = "urn:zhengtong:exchange"
 
@@ -37,10 +41,13 @@ def create_app(
     app = FastAPI(title="证通 数据共享交换 · Zhengtong exchange", version="1", redirect_slashes=False)
     app.state.exchange = ports
     app.state.guard = guard
+    app.state.planning = Planning(ports, load_calendar(ports.settings.workdays_file))
     app.include_router(exchange.catalog.routes.router)
     app.include_router(exchange.grants.routes.router)
     app.include_router(exchange.queries.routes.router)
     app.include_router(exchange.audit.routes.router)
+    app.include_router(exchange.plans.routes.router)
+    app.include_router(exchange.consents.routes.router)
     for router in routers:
         app.include_router(router)
     for name, value in (state or {}).items():

@@ -20,5 +20,10 @@ EXCHANGE_PROBLEMS: ProblemTable = {
     "subject-malformed": ProblemKind(422, _("The identifier of the subject is not valid")),
     "claim-malformed": ProblemKind(422, _("A claim cannot be compared")),
     "matter-malformed": ProblemKind(422, _("The description of the matter is not valid")),
+    "plan-malformed": ProblemKind(422, _("The case does not fit the matter")),
+    "plan-key-invalid": ProblemKind(400, _("An Idempotency-Key of 1 to 200 visible characters is needed")),
+    "plan-key-reused": ProblemKind(422, _("The Idempotency-Key was used for another request")),
+    "offer-not-open": ProblemKind(409, _("This is not open any more, or not yet")),
+    "evidence-unavailable": ProblemKind(503, _("The evidence cannot be fetched now"), {"Retry-After": "60"}),
     "receipt-not-included": ProblemKind(409, _("The record is not in the log yet")),
 }

@@ -73,6 +73,15 @@ class Settings(BaseSettings):
         description="Holders of licences must be in the city's registers; or need only match where they are",
     )
 
+    plan_deadline_seconds: float = Field(
+        default=3, gt=0, le=30, description="What a plan's evidence has not answered by then counts as late"
+    )
+    offer_hours: int = Field(
+        default=72, ge=1, le=24 * 90, description="How long a plan's consents and commitments stay open"
+    )
+    remind_working_days: int = Field(
+        default=2, ge=0, le=60, description="Working days before its last day to remind of a material that follows"
+    )
     access_token_seconds: int = Field(default=600, ge=30, le=3600)
     presentation_seconds: int = Field(default=60, ge=5, le=600)
     offline_code_seconds: int = Field(

@@ -29,6 +29,8 @@ from sqlalchemy.exc import ProgrammingError
 import exchange.audit.tables
 import exchange.grants.tables
 import exchange.matters.tables
+import exchange.outcomes.tables
+import exchange.plans.tables
 import exchange.registers.links
 import exchange.registers.tables
 import foundation.identity.tables
