@@ -16,10 +16,10 @@ import exchange.queries.routes
 from exchange.plans.plan import Planning
 from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
-from foundation.database import UNAVAILABLE
 from foundation.identity.guard import Guard
 from foundation.problems import ProblemTable, install
 from foundation.shortcut import Shortcut
+from foundation.unavailable import UNAVAILABLE
 from foundation.workdays import load_calendar
 
 AUDIENCE = "urn:zhengtong:exchange"

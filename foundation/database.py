@@ -1,4 +1,7 @@
-"""The one database engine, PostgreSQL: embedded by default, any PostgreSQL 15+ by its address."""
+"""The one database engine, PostgreSQL: embedded by default, any PostgreSQL 15+ by its address.
+
+What only a service needs, or only a migration, is loaded there: a short command is mostly imports.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,18 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import asyncpg
 import orjson
 import psycopg
-import sqlalchemy.exc
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from sqlalchemy import URL, ExceptionContext, event, make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from foundation.settings import Settings
+
+if TYPE_CHECKING:
+    import asyncpg
+    from alembic.config import Config
+    from sqlalchemy import URL, ExceptionContext
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 with warnings.catch_warnings():
     # It looks for a runtime folder at import and warns where a system has none; it then takes one under /tmp.
@@ -33,23 +35,6 @@ with warnings.catch_warnings():
 
 OLDEST_SERVER = 150000
 DATABASE_NAME = "zhengtong"
-
-UNAVAILABLE: tuple[type[Exception], ...] = (
-    ConnectionError,
-    FileNotFoundError,
-    TimeoutError,
-    sqlalchemy.exc.OperationalError,
-    sqlalchemy.exc.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.OperatorInterventionError,  # shut down, starting up
-    asyncpg.InsufficientResourcesError,  # no connection left, disk full
-    asyncpg.ObjectNotInPrerequisiteStateError,  # closed to connections
-    asyncpg.ReadOnlySQLTransactionError,  # a standby
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-)
-"""Exceptions that mean: no database to talk to, try again later."""
 
 
 class DatabaseError(RuntimeError):
@@ -136,11 +121,17 @@ def _check_server(address: str) -> None:
 
 def sqlalchemy_url(address: str, driver: str) -> URL:
     """Return the SQLAlchemy form of a libpq address; `driver` is `psycopg` or `asyncpg`."""
+    from sqlalchemy import make_url
+
     return make_url(address.replace("postgres://", "postgresql://", 1)).set(drivername=f"postgresql+{driver}")
 
 
 def engine(address: str) -> AsyncEngine:
     """Return an engine for everything that is not on the hot path."""
+    import asyncpg
+    from sqlalchemy import event
+    from sqlalchemy.ext.asyncio import create_async_engine
+
     # asyncpg reads the address itself, as `pool` has it: SQLAlchemy knows no `sslmode` and the like in it.
     made = create_async_engine(
         "postgresql+asyncpg://",
@@ -156,6 +147,8 @@ def engine(address: str) -> AsyncEngine:
 
 
 def _unwrapped(context: ExceptionContext) -> BaseException | None:
+    from foundation.unavailable import UNAVAILABLE
+
     # SQLAlchemy knows a shutdown or a full disk only as some error of the driver: let it through as what it is.
     cause = context.original_exception.__cause__
     return cause if isinstance(cause, UNAVAILABLE) else None
@@ -164,6 +157,8 @@ def _unwrapped(context: ExceptionContext) -> BaseException | None:
 @contextlib.asynccontextmanager
 async def pool(address: str, size: int) -> AsyncIterator[asyncpg.Pool[Any]]:
     """Yield a pool of `size` plain asyncpg connections for the hot path."""
+    import asyncpg
+
     async with asyncpg.create_pool(
         address,
         min_size=1,
@@ -199,9 +194,13 @@ def versions(address: str) -> Versions:
         row = (
             connection.execute("SELECT version_num FROM public.alembic_version").fetchone() if table else None
         )
-    needed = ScriptDirectory.from_config(_alembic(address)).get_current_head()
-    assert needed is not None
-    return Versions(str(row[0]) if row else None, needed)
+    return Versions(str(row[0]) if row else None, _needed())
+
+
+def _needed() -> str:
+    """Return the last migration: each file begins with its number, and they follow one another."""
+    names = (path.name for path in (resources.files("migrations") / "versions").iterdir())
+    return max(name[:4] for name in names if name[:4].isdigit() and name.endswith(".py"))
 
 
 def migrate(address: str) -> Versions:
@@ -210,6 +209,8 @@ def migrate(address: str) -> Versions:
     Raises:
         SchemaVersionError: they belong to a newer release.
     """
+    from alembic import command
+
     _refuse_newer(address, versions(address))
     command.upgrade(_alembic(address), "head")
     return versions(address)
@@ -234,6 +235,8 @@ def require_current_schema(address: str) -> None:
 
 
 def _refuse_newer(address: str, state: Versions) -> None:
+    from alembic.script import ScriptDirectory
+
     known = {script.revision for script in ScriptDirectory.from_config(_alembic(address)).walk_revisions()}
     if state.found is not None and state.found not in known:
         raise SchemaVersionError(
@@ -243,6 +246,8 @@ def _refuse_newer(address: str, state: Versions) -> None:
 
 
 def _alembic(address: str) -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(resources.files("migrations")))
     # Percent signs are interpolation to configparser.

@@ -16,10 +16,10 @@ import license_registry.linked_change.routes
 import license_registry.notices.routes
 import license_registry.presenting.routes
 import license_registry.wallets.routes
-from foundation.database import UNAVAILABLE
 from foundation.identity.guard import Guard
 from foundation.problems import install
 from foundation.shortcut import Shortcut
+from foundation.unavailable import UNAVAILABLE
 from license_registry.ports import Registry
 from license_registry.problems import REGISTRY_PROBLEMS
 

