@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 import os
 import secrets
 from pathlib import Path
@@ -105,6 +106,15 @@ class Settings(BaseSettings):
         default=False, description="Serve a local issuer that lets anyone be anybody: loopback only"
     )
 
+    webhook_networks: tuple[str, ...] = Field(
+        default=(), description='JSON: private networks that webhooks may reach, such as ["10.20.0.0/16"]'
+    )
+    webhook_ca_file: Path | None = Field(
+        default=None,
+        description="Certificates (PEM) that departments' servers are trusted by, beside the world's",
+    )
+    feed_days: int = Field(default=30, ge=1, description="How long events of subscriptions are kept")
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @field_validator("database_url")
@@ -119,6 +129,13 @@ class Settings(BaseSettings):
     def _thirty_two_bytes(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             _decode_master_key(value.get_secret_value())
+        return value
+
+    @field_validator("webhook_networks")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            ipaddress.ip_network(text)
         return value
 
     @model_validator(mode="after")

@@ -8,18 +8,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
-import httpx
 
 from foundation.errors import NotFound
 from foundation.language import _, both
 from foundation.settings import Settings
+from foundation.webhooks.addresses import WebhookRefused, reach_of, require_reachable
+from foundation.webhooks.sending import sender
 from license_registry.annual_reports.due import open_due, overdue
 from license_registry.lifecycle import schedule
 from license_registry.linked_change.follow import follow
 from license_registry.linked_change.routes import shown as shown_task
 from license_registry.linked_change.tables import tasks
 from license_registry.notices import tables as notices
-from license_registry.notices.deliver import KINDS, WebhookRefused, deliver, require_address, require_kinds
+from license_registry.notices.deliver import KINDS, deliver, require_kinds
 from license_registry.notices.routes import shown as shown_notice
 from license_registry.ports import Registry
 from license_registry.wallets.tables import forget_expired
@@ -101,13 +102,13 @@ def follow_registers(settings: Settings, as_json: bool) -> None:
 @click.pass_context
 @one_line
 def deliver_due(context: click.Context, as_json: bool) -> None:
-    now = datetime.now(UTC)
+    now, settings = datetime.now(UTC), context.obj
 
     async def work(registry: Registry) -> dict[str, Any]:
-        async with httpx.AsyncClient() as http:
-            return asdict(await deliver(registry, http, now))
+        async with sender(settings) as opened:
+            return asdict(await deliver(registry, opened, now))
 
-    counts = with_registry(context.obj, now, work)
+    counts = with_registry(settings, now, work)
     _told(counts, as_json)
     context.exit(1 if counts["dead"] else 0)
 
@@ -125,15 +126,15 @@ def subscribe(settings: Settings, department: str, url: str, kinds: tuple[str, .
     if not re.fullmatch(r"[0-9A-HJ-NPQRTUWXY]{18}", department):
         raise WebhookRefused(_("this is no unified code of an authority"))
     wanted = require_kinds(frozenset(kinds) or KINDS)
-    address = require_address(url)
 
     async def work(registry: Registry) -> str:
+        address = await require_reachable(url, reach_of(settings))
         async with registry.pool.acquire() as connection:
             return str(await notices.put_subscription(connection, department, address, wanted, now))
 
     made = with_registry(settings, now, work)
     if as_json:
-        print_json({"subscription": made, "department": department, "url": address, "kinds": sorted(wanted)})
+        print_json({"subscription": made, "department": department, "url": url, "kinds": sorted(wanted)})
     else:
         click.echo(made)
 

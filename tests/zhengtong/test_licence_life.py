@@ -12,7 +12,7 @@ import pytest
 
 from foundation.settings import Settings
 from license_registry.issuing.issue import issue
-from tests.conftest import MARKET
+from tests.conftest import MARKET, free_port
 from tests.license_registry.conftest import AUTHORITY, HOLDER, registry, request
 from tests.zhengtong.conftest import Run, one_line
 
@@ -92,9 +92,10 @@ def test_the_registers_that_a_connector_filled_raise_tasks(
 
 
 def test_dead_notices_make_the_command_fail_until_somebody_sees_to_them(
-    run: Run, settings: Settings, database_url: str
+    run: Run, settings: Settings, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = "http://127.0.0.1:9/none"
+    monkeypatch.setenv("ZHENGTONG_WEBHOOK_NETWORKS", '["127.0.0.0/8"]')
+    url = f"http://127.0.0.1:{free_port()}/none"
     made = json.loads(run("licence", "subscribe", "--department", MARKET, "--url", url, "--json").stdout)
     again = json.loads(run("licence", "subscribe", "--department", MARKET, "--url", url, "--json").stdout)
     assert made == again
@@ -118,6 +119,7 @@ def test_dead_notices_make_the_command_fail_until_somebody_sees_to_them(
     [
         ("--department", MARKET, "--url", "http://example.org/"),
         ("--department", MARKET, "--url", "https://example.org/", "--kind", "gossip"),
+        ("--department", MARKET, "--url", "https://127.0.0.1/"),
         ("--department", "11990100", "--url", "https://example.org/"),
     ],
 )
