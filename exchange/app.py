@@ -9,10 +9,13 @@ from starlette.types import ASGIApp
 
 import exchange.audit.routes
 import exchange.catalog.routes
+import exchange.commitments.routes
 import exchange.consents.routes
 import exchange.grants.routes
+import exchange.outbox.routes
 import exchange.plans.routes
 import exchange.queries.routes
+import exchange.statistics.routes
 from exchange.plans.plan import Planning
 from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
@@ -48,6 +51,9 @@ def create_app(
     app.include_router(exchange.audit.routes.router)
     app.include_router(exchange.plans.routes.router)
     app.include_router(exchange.consents.routes.router)
+    app.include_router(exchange.commitments.routes.router)
+    app.include_router(exchange.statistics.routes.router)
+    app.include_router(exchange.outbox.routes.router)
     for router in routers:
         app.include_router(router)
     for name, value in (state or {}).items():

@@ -25,5 +25,7 @@ EXCHANGE_PROBLEMS: ProblemTable = {
     "plan-key-reused": ProblemKind(422, _("The Idempotency-Key was used for another request")),
     "offer-not-open": ProblemKind(409, _("This is not open any more, or not yet")),
     "evidence-unavailable": ProblemKind(503, _("The evidence cannot be fetched now"), {"Retry-After": "60"}),
+    "commitment-text-differs": ProblemKind(409, _("This is not the text that was offered")),
+    "cursor-malformed": ProblemKind(422, _("The place to go on from cannot be read")),
     "receipt-not-included": ProblemKind(409, _("The record is not in the log yet")),
 }

@@ -83,6 +83,12 @@ class Settings(BaseSettings):
     remind_working_days: int = Field(
         default=2, ge=0, le=60, description="Working days before its last day to remind of a material that follows"
     )
+    credit_webhook: str | None = Field(
+        default=None, description="Address of the credit authority, which is told of breached commitments"
+    )
+    supervision_webhooks: dict[str, str] = Field(
+        default={}, description="JSON: department (USCC) → address that is told what it is to supervise"
+    )
     access_token_seconds: int = Field(default=600, ge=30, le=3600)
     presentation_seconds: int = Field(default=60, ge=5, le=600)
     offline_code_seconds: int = Field(

@@ -75,3 +75,11 @@ async def published(connection: Any, code: str) -> dict[str, Any] | None:
         "SELECT document FROM exchange.matter WHERE code = $1 AND state = 'published'", code
     )
     return found
+
+
+async def version(connection: Any, code: str, number: int) -> dict[str, Any] | None:
+    """Return one version of a description, whatever its state."""
+    found: dict[str, Any] | None = await connection.fetchval(
+        "SELECT document FROM exchange.matter WHERE code = $1 AND version = $2", code, number
+    )
+    return found

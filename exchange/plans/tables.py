@@ -74,6 +74,12 @@ offer = Table(
     Index("plan_offer_plan", "plan"),
 )
 
+Index(
+    "plan_offer_open",
+    offer.c.expires_at,
+    postgresql_where=text("state IN ('offered', 'requested', 'previewed')"),
+)
+
 OPEN_STATES = ("offered", "requested", "previewed")
 """States of an offer that somebody may still do something with."""
 

@@ -64,6 +64,43 @@ CREATE TABLE exchange.plan_offer (
 );
 CREATE INDEX plan_offer_person ON exchange.plan_offer (person, made_at);
 CREATE INDEX plan_offer_plan ON exchange.plan_offer (plan);
+CREATE INDEX plan_offer_open ON exchange.plan_offer (expires_at)
+    WHERE state IN ('offered', 'requested', 'previewed');
+
+CREATE TABLE exchange.commitment (
+    id uuid PRIMARY KEY REFERENCES exchange.plan_offer (id),
+    plan uuid NOT NULL REFERENCES exchange.plan (id),
+    material text NOT NULL,
+    template text NOT NULL,
+    template_version integer NOT NULL,
+    person bytea NOT NULL,
+    signed_at timestamptz NOT NULL,
+    statement text NOT NULL,
+    public boolean NOT NULL,
+    name_masked text,
+    state text NOT NULL,
+    verify_at timestamptz,
+    attempts integer NOT NULL DEFAULT 0,
+    verified_at timestamptz,
+    records uuid[] NOT NULL DEFAULT '{}'
+);
+CREATE INDEX commitment_person ON exchange.commitment (person, signed_at);
+CREATE INDEX commitment_due ON exchange.commitment (verify_at) WHERE verify_at IS NOT NULL;
+CREATE INDEX commitment_public ON exchange.commitment (signed_at) WHERE public;
+
+CREATE TABLE exchange.outbox (
+    id uuid PRIMARY KEY,
+    target text NOT NULL,
+    kind text NOT NULL,
+    sealed bytea NOT NULL,
+    made_at timestamptz NOT NULL,
+    attempts integer NOT NULL DEFAULT 0,
+    next_attempt_at timestamptz,
+    delivered_at timestamptz,
+    dead_at timestamptz,
+    last_failure text
+);
+CREATE INDEX outbox_due ON exchange.outbox (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
 """
 
 OUTCOMES = """

@@ -32,7 +32,9 @@ from sqlalchemy.exc import ProgrammingError
 import connectors.deadlines  # noqa: F401 -- with its table
 import exchange.audit.tables
 import exchange.grants.tables
+import exchange.commitments.tables
 import exchange.matters.tables
+import exchange.outbox.tables
 import exchange.outcomes.tables
 import exchange.plans.tables
 import exchange.registers.links

@@ -1,0 +1,42 @@
+"""What the service does by itself about plans: reminds, closes what expired, verifies commitments, tells outside systems.
+
+Safe with several processes: each round takes what is due by rows that others skip.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from exchange.commitments.commitment import verify_due
+from exchange.outbox.deliver import deliver
+from exchange.plans import cases, offer_states
+from exchange.plans.plan import Planning
+from foundation.unavailable import UNAVAILABLE
+from foundation.webhooks.sending import Sender
+
+logger = logging.getLogger(__name__)
+
+LOOKS_EVERY_SECONDS = 2.0
+
+
+async def go_on_forever(planning: Planning, sender: Sender) -> None:
+    """Do all of it again and again, until cancelled. What fails is logged and tried again in the next round."""
+    while True:
+        now = datetime.now(UTC)
+        await _do("remind", lambda now=now: cases.remind(planning.exchange, now))
+        await _do("expire", lambda now=now: offer_states.expire(planning.exchange.pool, now))
+        await _do("verify", lambda now=now: verify_due(planning, now))
+        await _do("deliver", lambda now=now: deliver(planning.exchange, sender, now))
+        await asyncio.sleep(LOOKS_EVERY_SECONDS)
+
+
+async def _do(name: str, work: Callable[[], Awaitable[int]]) -> None:
+    try:
+        await work()
+    except UNAVAILABLE as error:
+        logger.error("plans wait", extra={"step": name, "error": type(error).__name__})
+    except Exception:  # one step must not hold up the others, and somebody must see it
+        logger.exception("a round of plans failed", extra={"step": name})

@@ -1,0 +1,1 @@
+"""What is to be told to systems outside: the credit authority's, and supervising departments'; signed, until it arrives."""
