@@ -402,6 +402,7 @@ class _Writer:
         now = datetime.now(UTC)
         table = self.register.table
         with self._transaction():
+            lock_register(self.connection, table)
             gone, known = find_missing(self.connection, table, self.mapping.source, self.run_id)
             share = gone / known if known else 0.0
             verdicts = [

@@ -32,7 +32,7 @@ from demonstration.bringing_in import Opening, Way, by_pipeline
 from demonstration.parties import System, sign_in
 from demonstration.transcript import Transcript
 from exchange.audit.receipt import answer_digest
-from exchange.queries.verify import TYPE as ANSWER_TYPE
+from exchange.queries.answer import TYPE as ANSWER_TYPE
 from foundation import database
 from foundation.errors import DomainError
 from foundation.identity.principals import Role

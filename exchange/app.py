@@ -8,14 +8,19 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 import exchange.audit.routes
+import exchange.catalog.drafts.routes
+import exchange.catalog.formats.routes
 import exchange.catalog.routes
 import exchange.commitments.routes
 import exchange.consents.routes
 import exchange.grants.routes
+import exchange.matters.routes
 import exchange.outbox.routes
 import exchange.plans.routes
 import exchange.queries.routes
+import exchange.requests.routes
 import exchange.statistics.routes
+import exchange.subscriptions.routes
 from exchange.plans.plan import Planning
 from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
@@ -46,6 +51,8 @@ def create_app(
     app.state.guard = guard
     app.state.planning = Planning(ports, load_calendar(ports.settings.workdays_file))
     app.include_router(exchange.catalog.routes.router)
+    app.include_router(exchange.catalog.drafts.routes.router)
+    app.include_router(exchange.catalog.formats.routes.router)
     app.include_router(exchange.grants.routes.router)
     app.include_router(exchange.queries.routes.router)
     app.include_router(exchange.audit.routes.router)
@@ -54,9 +61,18 @@ def create_app(
     app.include_router(exchange.commitments.routes.router)
     app.include_router(exchange.statistics.routes.router)
     app.include_router(exchange.outbox.routes.router)
+    app.include_router(exchange.requests.routes.router)
+    app.include_router(exchange.subscriptions.routes.router)
+    app.include_router(exchange.matters.routes.router)
     for router in routers:
         app.include_router(router)
     for name, value in (state or {}).items():
         setattr(app.state, name, value)
     install(app, {**EXCHANGE_PROBLEMS, **(problems or {})}, UNAVAILABLE)
-    return Shortcut(app, {"/v1/verifications": exchange.queries.routes.verifications_directly})
+    return Shortcut(
+        app,
+        {
+            "/v1/verifications": exchange.queries.routes.verifications_directly,
+            "/v1/queries": exchange.queries.routes.queries_directly,
+        },
+    )

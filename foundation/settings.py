@@ -89,6 +89,13 @@ class Settings(BaseSettings):
     supervision_webhooks: dict[str, str] = Field(
         default={}, description="JSON: department (USCC) → address that is told what it is to supervise"
     )
+    catalogue_notice_days: int = Field(
+        default=30,
+        ge=0,
+        le=3650,
+        description="Days that a version of a data resource which takes something away is told before it applies",
+    )
+
     access_token_seconds: int = Field(default=600, ge=30, le=3600)
     presentation_seconds: int = Field(default=60, ge=5, le=600)
     offline_code_seconds: int = Field(

@@ -107,6 +107,8 @@ event = Table(
     Column("content", BYTEA),
     Index("event_identifier", "identifier", "recorded_at"),
 )
+# What is followed (`audit/following.py`), and nothing of the many that only tell who saw a licence.
+Index("event_followed", event.c.entry, postgresql_where=text("kind IN ('issued', 'state-changed')"))
 
 _COLUMNS = (
     "identifier, type_code, number, issuer, holder, presenter, state, state_reason, state_since, valid_from,"

@@ -117,12 +117,13 @@ COMMAND_LINE_ONLY = {
     "following-already",
     "offline-code-invalid",
     "licence-type-broken",
+    "matter-layout-unknown",
+    "matters-unreadable",
     "line-invalid",  # stands in the report of a job
     "store-without-lock",  # told at start
     "story-broken",
     "worker-died",
     "trust-unusable",
-    "webhook-refused",
 }
 
 

@@ -38,10 +38,13 @@ from zhengtong.command import JSON_OPTION, LazyGroup, Refused, one_line, print_j
 from zhengtong.reporting import print_report
 
 ELSEWHERE = {
+    "catalogue": "zhengtong.catalogue_commands:catalogue",
     "licence": "zhengtong.licence_commands:licence",
     "link": "zhengtong.linking:link",
+    "matters": "zhengtong.matter_commands:matters",
     "quarantine": "zhengtong.stewardship:waiting",
     "source": "zhengtong.preparing:source",
+    "subscription": "zhengtong.subscriptions:subscription",
     "trust-bundle": "zhengtong.verifying:trust_bundle",
     "verify": "zhengtong.verifying:verify",
     "verify-log": "zhengtong.log_verifying:verify_log_command",

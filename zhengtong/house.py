@@ -16,12 +16,22 @@ import jwt
 import exchange.app
 import license_registry.app
 from exchange.audit.record import Recorder
-from exchange.catalog.resources import load_catalogue
+from exchange.catalog.drafts.edit import publish_seeds
+from exchange.catalog.follow import FollowedCatalogue
+from exchange.catalog.resources import read_seeds
+from exchange.commitments.rounds import see_to_plans
+from exchange.deadlines import load_deadlines
 from exchange.grants.held import Grants
+from exchange.plans.plan import Planning
 from exchange.ports import Exchange
-from exchange.queries.verify import PURPOSE as ANSWER_PURPOSE
+from exchange.queries.attest import PURPOSE as ANSWER_PURPOSE
+from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
 from exchange.registers.schemas import load_registers
+from exchange.requests.overdue import rounds
+from exchange.subscriptions.delivering import PURPOSE as EVENT_PURPOSE
+from exchange.subscriptions.heads import Heads
+from exchange.subscriptions.rounds import go_on_forever
 from foundation import database
 from foundation.identity import development_issuer
 from foundation.identity.guard import Guard
@@ -34,6 +44,8 @@ from foundation.sensitive import Vault
 from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings, load_master_key
 from foundation.signing import Algorithm, CertificateAuthority, KeyStore, decode_base64url
+from foundation.webhooks.sending import sender
+from foundation.workdays import load_calendar
 from license_registry.catalog.types import load_types
 from license_registry.issuing.bulk.jobs import work_forever
 from license_registry.lifecycle.status_lists import PURPOSE as CREDENTIAL_PURPOSE
@@ -43,7 +55,10 @@ from license_registry.ports import Registry
 from license_registry.presenting.tables import Codes
 from license_registry.store.objects import open_store
 from license_registry.wallets.requests import PURPOSE as REQUEST_PURPOSE
+from zhengtong.held_licences import RegisteredLicences
 from zhengtong.holders import RegisteredHolders
+from zhengtong.licence_changes import FollowedLicences
+from zhengtong.licence_resources import licence_resources
 
 HOT_CONNECTIONS = 16
 LEDGER_PURPOSE = "ledger"
@@ -53,6 +68,7 @@ PURPOSES = {
     ANSWER_PURPOSE: Algorithm.ES256,
     CREDENTIAL_PURPOSE: Algorithm.ES256,
     NOTICE_PURPOSE: Algorithm.ES256,
+    EVENT_PURPOSE: Algorithm.ES256,
     REQUEST_PURPOSE: Algorithm.ES256,
     LEDGER_PURPOSE: Algorithm.EDDSA,
 }
@@ -122,6 +138,8 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         await stack.enter_async_context(recorder.running())
         lookups = Lookups(pool, load_registers().values())
         await stack.enter_async_context(lookups.running())
+        grants = Grants(pool)
+        await stack.enter_async_context(grants.followed())
         await stack.enter_async_context(
             _task(run_forever(pool, tiles, log_signer, interval=settings.sequence_interval_seconds))
         )
@@ -146,10 +164,35 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             codes,
         )
         await stack.enter_async_context(_task(work_forever(registry)))
+        await publish_seeds(pool, read_seeds(), now)
+        catalogue = FollowedCatalogue(pool, licence_resources(registry.types))
+        await catalogue.refresh(now)
+        await stack.enter_async_context(_task(catalogue.follow()))
+        heads = Heads(pool)
+        await stack.enter_async_context(heads.running())
+        served = Exchange(
+            settings,
+            pool,
+            engine,
+            vault,
+            keys,
+            recorder,
+            grants,
+            lookups,
+            catalogue,
+            tiles,
+            RegisteredLicences(pool, registry.types),
+            Freshness(pool),
+            await asyncio.to_thread(load_deadlines, settings),
+            heads,
+        )
+        await stack.enter_async_context(_task(rounds(served)))
+        webhooks = await stack.enter_async_context(sender(settings))
+        planning = Planning(served, load_calendar(settings.workdays_file))
+        await stack.enter_async_context(_task(see_to_plans(planning, webhooks)))
+        await stack.enter_async_context(_task(go_on_forever(served, FollowedLicences(registry), webhooks)))
         yield House(
-            exchange=Exchange(
-                settings, pool, engine, vault, keys, recorder, Grants(pool), lookups, load_catalogue(), tiles
-            ),
+            exchange=served,
             registry=registry,
             authorisation_server=server,
             exchange_guard=Guard(TokenVerifier(settings.base_url, audiences[0], token_keys), people),

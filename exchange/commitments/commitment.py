@@ -28,7 +28,7 @@ from exchange.plans.questions import question as asked_by
 from exchange.plans.statement import subject_digest
 from exchange.plans.tables import Plan
 from exchange.ports import Exchange
-from exchange.queries.verify import PURPOSE
+from exchange.queries.attest import PURPOSE
 from exchange.registers.schemas import load_registers
 from exchange.registers.schemas import opened as opened_row
 from foundation.civil import civil_date, day_begins
@@ -260,9 +260,7 @@ async def _offered(connection: Any, offer: Offer) -> Offered | None:
     if template is None:
         return None
     matter = await _matter(connection, plan)
-    return Offered(
-        offer, template, shown(template, matter, offer.material, offer.case_ref, offer.made_at)
-    )
+    return Offered(offer, template, shown(template, matter, offer.material, offer.case_ref, offer.made_at))
 
 
 async def _matter(connection: Any, plan: Plan) -> Matter:
@@ -308,5 +306,3 @@ def _due(calendar: Calendar, now: datetime, days: int | None) -> datetime | None
     if days is None:
         return None
     return day_begins(calendar.add_working_days(civil_date(now), days) + timedelta(days=1))
-
-

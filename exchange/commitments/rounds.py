@@ -1,4 +1,4 @@
-"""What the service does by itself about plans: reminds, closes what expired, verifies commitments, tells outside systems.
+"""What the service does by itself about plans: reminds, closes what expired, verifies commitments, tells others.
 
 Safe with several processes: each round takes what is due by rows that others skip.
 """
@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 
 from exchange.commitments.commitment import verify_due
 from exchange.outbox.deliver import deliver
@@ -22,14 +23,17 @@ logger = logging.getLogger(__name__)
 LOOKS_EVERY_SECONDS = 2.0
 
 
-async def go_on_forever(planning: Planning, sender: Sender) -> None:
+async def see_to_plans(planning: Planning, sender: Sender) -> None:
     """Do all of it again and again, until cancelled. What fails is logged and tried again in the next round."""
     while True:
         now = datetime.now(UTC)
-        await _do("remind", lambda now=now: cases.remind(planning.exchange, now))
-        await _do("expire", lambda now=now: offer_states.expire(planning.exchange.pool, now))
-        await _do("verify", lambda now=now: verify_due(planning, now))
-        await _do("deliver", lambda now=now: deliver(planning.exchange, sender, now))
+        for name, work in (
+            ("remind", partial(cases.remind, planning.exchange, now)),
+            ("expire", partial(offer_states.expire, planning.exchange.pool, now)),
+            ("verify", partial(verify_due, planning, now)),
+            ("deliver", partial(deliver, planning.exchange, sender, now)),
+        ):
+            await _do(name, work)
         await asyncio.sleep(LOOKS_EVERY_SECONDS)
 
 

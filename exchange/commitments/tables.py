@@ -104,7 +104,9 @@ async def find(connection: Any, commitment_id: uuid.UUID) -> Commitment | None:
 
 async def of_person(pool: Any, person: bytes) -> list[Commitment]:
     """Return what a person signed, the latest first."""
-    rows = await pool.fetch(f"{_SELECT} WHERE c.person = $1 ORDER BY c.signed_at DESC, c.id LIMIT 200", person)
+    rows = await pool.fetch(
+        f"{_SELECT} WHERE c.person = $1 ORDER BY c.signed_at DESC, c.id LIMIT 200", person
+    )
     return [_commitment(row) for row in rows]
 
 
@@ -171,9 +173,7 @@ async def verified(
 
 async def person_row(connection: Any, person: bytes) -> tuple[dict[str, Any], bytes | None] | None:
     """Return a person's row in the register, still sealed: content and sealed part."""
-    row = await connection.fetchrow(
-        "SELECT content, sealed FROM exchange.person WHERE subject = $1", person
-    )
+    row = await connection.fetchrow("SELECT content, sealed FROM exchange.person WHERE subject = $1", person)
     return None if row is None else (row["content"], row["sealed"])
 
 

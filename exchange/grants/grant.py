@@ -138,9 +138,7 @@ def covering_grants(
     if not with_fields:
         best = max(for_matter, key=lambda grant: len(fields & grant.fields))
         missing = sorted(fields - best.fields)
-        raise FieldNotGranted(
-            _("field {field} is not in the grant"), pointer=f"/claims/{missing[0]}", field=missing[0]
-        )
+        raise FieldNotGranted(_("field {field} is not in the grant"), field=missing[0])
     covering = tuple(grant for grant in with_fields if grant.hours is None or _open(grant.hours, now))
     if not covering:
         hours = with_fields[0].hours

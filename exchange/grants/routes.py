@@ -149,6 +149,7 @@ async def give(
             prepare("grant-given", "granted", caller, now, grant=str(grant.id), details=shown(grant))
         )
         await tables.add(exchange.engine, grant)
+        await exchange.grants.look()
         known = grant
     return shown(known)
 
@@ -185,6 +186,7 @@ async def change(
     )
     if not await tables.change(exchange.engine, changed, frozenset(wanted)):
         raise NotFound(_("no such grant in force"))
+    await exchange.grants.look()
     return shown(changed)
 
 
@@ -217,5 +219,6 @@ async def end(
     now = datetime.now(UTC)
     if not await tables.end(exchange.engine, grant_id, now):
         raise NotFound(_("no such grant in force"))
+    await exchange.grants.look()
     await exchange.recorder.record(prepare("grant-ended", "ended", caller, now, grant=str(grant_id)))
     return Response(status_code=204)

@@ -18,6 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from exchange.grants.grant import Grant, Hours, Mode
 from exchange.registers.tables import metadata
 
+CHANNEL = "zhengtong_grants"
+"""Where the database says that a grant has changed."""
+
 share_grant = Table(
     "share_grant",
     metadata,
@@ -65,6 +68,10 @@ grant_use = Table(
 
 _STANDING = """
 SELECT * FROM exchange.share_grant WHERE client_id = $1 AND resource = $2 AND ended_at IS NULL ORDER BY granted_at, id
+"""
+
+_CHANGED = """
+SELECT * FROM exchange.share_grant WHERE changed > $1 AND (ended_at IS NULL OR $1 >= 0)
 """
 
 _USE = """
@@ -150,6 +157,37 @@ async def standing(pool: Any, client_id: str, resource: str) -> tuple[Grant, ...
         pool: of asyncpg, or a connection.
     """
     return tuple(as_grant(row) for row in await pool.fetch(_STANDING, client_id, resource))
+
+
+async def last_change(connection: Any) -> int:
+    """Return the number of the last change of any grant."""
+    number: int = await connection.fetchval("SELECT number FROM exchange.grant_change")
+    return number
+
+
+async def changed_since(connection: Any, number: int) -> list[tuple[int, Grant]]:
+    """Return the grants that changed after a change, with the number of theirs; those that ended are among them.
+
+    Args:
+        number: of a change; less than 0: none was seen yet, and all grants that stand are returned.
+    """
+    return [(row["changed"], as_grant(row)) for row in await connection.fetch(_CHANGED, number)]
+
+
+async def give_back(pool: Any, grant_id: uuid.UUID, span: str, begins: datetime, count: int) -> None:
+    """Count as unused what `use` has counted."""
+    await pool.execute(
+        "UPDATE exchange.grant_use SET used = used - $4 WHERE grant_id = $1 AND span = $2 AND begins = $3",
+        grant_id,
+        span,
+        begins,
+        count,
+    )
+
+
+async def forget_use(connection: Any, before: datetime) -> None:
+    """Drop what was counted by the minute; what was by the day stays for whoever looks at volumes."""
+    await connection.execute("DELETE FROM exchange.grant_use WHERE span = 'minute' AND begins < $1", before)
 
 
 async def use(

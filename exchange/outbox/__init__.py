@@ -1,1 +1,1 @@
-"""What is to be told to systems outside: the credit authority's, and supervising departments'; signed, until it arrives."""
+"""What systems outside are to be told: the credit authority's, supervising departments'; signed, until it arrives."""

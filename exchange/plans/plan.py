@@ -29,8 +29,10 @@ from exchange.plans.questions import Bundle, Case, InputValue, Leaf, question, r
 from exchange.plans.statement import TYPE, statement
 from exchange.plans.tables import Known, MaterialRow, OfferRow, Plan
 from exchange.ports import Exchange
-from exchange.queries.authorise import Question
-from exchange.queries.verify import PURPOSE, verify
+from exchange.queries.attest import PURPOSE
+from exchange.queries.authorise import Inquiry, Question, prepare_inquiry, prepare_question
+from exchange.queries.query import query
+from exchange.queries.verify import verify
 from foundation.errors import DomainError, NotFound
 from foundation.identity.principals import Principal
 from foundation.language import _
@@ -302,7 +304,7 @@ async def _asked(
         else:
             to_offer.append(number)
     covered = await asyncio.gather(
-        *(_covered(exchange, caller, matter, leaves[number], now) for number in to_offer)
+        *(_covered(exchange, caller, matter, case, leaves[number], now) for number in to_offer)
     )
     for number, is_covered in zip(to_offer, covered, strict=True):
         asked.known[number] = (
@@ -328,20 +330,30 @@ async def ask_one(
     now: datetime,
 ) -> Answer:
     """Ask one question for a plan; raises what a verification raises, after its record."""
+    if bundle.first.mode == "query":
+        inquiry = Inquiry(bundle.first.resource, subject, bundle.fields, matter, case)
+        queried = await query(exchange, caller, inquiry, now)
+        return Answer({}, queried.jws, queried.receipt["record"])
     asked = Question(bundle.first.resource, subject, bundle.claims, matter, case)
     answered = await verify(exchange, caller, asked, now)
     results = {name: each.value for name, each in answered.results.items()}
     return Answer(results, answered.jws, answered.receipt["record"])
 
 
-async def _covered(exchange: Exchange, caller: Principal, matter: Matter, leaf: Leaf, now: datetime) -> bool:
+async def _covered(
+    exchange: Exchange, caller: Principal, matter: Matter, case: Case, leaf: Leaf, now: datetime
+) -> bool:
     # A look at the grants alone. The question itself is decided again when the applicant asks for it.
-    fields = {
-        claim.get("field", name) if isinstance(claim, dict) else name for name, claim in leaf.claims.items()
-    }
-    held = await exchange.grants.of(caller.id, leaf.resource)
+    subject = case.subjects[leaf.role]
     try:
-        covering_grant(held, Mode(leaf.mode), frozenset({*fields, *leaf.fields}), matter.code, now)
+        if leaf.mode == "query":
+            inquiry = Inquiry(leaf.resource, subject, leaf.fields, matter.code, case.reference)
+            fields = prepare_inquiry(inquiry, exchange.catalogue, exchange.vault).fields
+        else:
+            asked = Question(leaf.resource, subject, leaf.claims, matter.code, case.reference)
+            fields = prepare_question(asked, exchange.catalogue, exchange.vault).fields
+        held = await exchange.grants.of(caller.id, leaf.resource)
+        covering_grant(held, Mode(leaf.mode), fields, matter.code, now)
     except DomainError:
         return False
     return True

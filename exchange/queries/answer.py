@@ -1,65 +1,53 @@
-"""The answer with the least disclosure: for each claim match, mismatch or unknown, and nothing else."""
+"""The statement that is signed: who asked, for which matter and case, what was asked and answered, from where.
+
+Version 2, since grants have modes: it names itself (`version`), the mode and the freshness of its sources. A statement
+without `version` is of version 1, a verification, and is read as before.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import secrets
-import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
-from exchange.grants.grant import Grant
-from exchange.queries.authorise import ClaimValue, Prepared
-from exchange.registers.lookup import RegisterRow
+from exchange.grants.grant import Mode
+from exchange.queries.admit import Admitted
+from exchange.queries.authorise import Prepared
 from foundation.identity.principals import Principal
 
-
-class Verdict(StrEnum):
-    """Outcome for one claim. `unknown`: the register has no value, or does not know the subject."""
-
-    MATCH = "match"
-    MISMATCH = "mismatch"
-    UNKNOWN = "unknown"
-
-
-def compare(claims: Mapping[str, ClaimValue], values: Mapping[str, Any] | None) -> dict[str, Verdict]:
-    """Compare what is claimed with what the register holds; `values` is None for an unknown subject."""
-    verdicts = {}
-    for name, claimed in claims.items():
-        held = None if values is None else values.get(name)
-        if held is None:
-            verdicts[name] = Verdict.UNKNOWN
-        elif _normal(held) == _normal(claimed):
-            verdicts[name] = Verdict.MATCH
-        else:
-            verdicts[name] = Verdict.MISMATCH
-    return verdicts
+TYPE = "zhengtong-answer+jwt"
+VERSION = 2
 
 
 def statement(
+    mode: Mode,
     prepared: Prepared,
-    grant: Grant,
-    row: RegisterRow | None,
-    verdicts: Mapping[str, Verdict],
+    admitted: Admitted,
     caller: Principal,
     issuer: str,
     now: datetime,
+    **told: Any,
 ) -> dict[str, Any]:
-    """Return what will be signed: who asked for which matter and case, what was asked and answered, from where.
+    """Return what will be signed.
 
     The subject stands in it as a salted digest: the department, which has the identifier in its file, can show
     that the answer is about it (`subject_matches`), and nobody reads it off the paper.
+
+    Args:
+        told: what was asked and answered, and how fresh its sources are.
     """
-    question = prepared.question
+    question, grant, row = prepared.question, admitted.grant, admitted.row
     salt = secrets.token_bytes(16)
     return {
+        "version": VERSION,
         "iss": issuer,
         "iat": int(now.timestamp()),
         "client": caller.id,
         "department": caller.department,
+        "mode": mode.value,
         "resource": question.resource,
         "resource_version": prepared.resource.version,
         "grant": str(grant.id),
@@ -71,10 +59,8 @@ def statement(
             "salt": salt.hex(),
             "digest": _subject_digest(salt, question.subject),
         },
-        "claims": dict(question.claims),
-        "results": {name: verdict.value for name, verdict in verdicts.items()},
-        "source": None if row is None else row.sources(question.claims),
         "as_of": None if row is None else row.valid_from.isoformat(),
+        **told,
     }
 
 
@@ -87,11 +73,3 @@ def subject_matches(answer: Mapping[str, Any], subject: str) -> bool:
 
 def _subject_digest(salt: bytes, subject: str) -> str:
     return hashlib.sha256(salt + subject.encode()).hexdigest()
-
-
-def _normal(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    if value.isascii():
-        return value.strip().upper()
-    return unicodedata.normalize("NFKC", value).replace("•", "·").replace("・", "·").strip().upper()

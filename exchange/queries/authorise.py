@@ -1,26 +1,20 @@
-"""What a verification asks, and whether it may: rules without HTTP, database or clock."""
+"""What is asked, and whether it makes sense: rules without HTTP, database or clock."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 
 from exchange.catalog.resources import Catalogue, Resource, require_resource
+from exchange.queries.claims import Asked, Claim, read_claims
 from foundation.errors import DomainError
 from foundation.identifiers import CitizenId, IdentifierError, Uscc, is_old_registration_number
 from foundation.language import _
 from foundation.sensitive import Vault
 
-ClaimValue = str | int | bool
-
 
 class SubjectMalformed(DomainError):
     code = "subject-malformed"
-
-
-class ClaimMalformed(DomainError):
-    code = "claim-malformed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +23,51 @@ class Question:
 
     resource: str
     subject: str
-    claims: Mapping[str, ClaimValue]
+    claims: Mapping[str, Asked]
     matter: str
     case: str
+
+    def fields_named(self) -> list[str]:
+        """Return the names by which a record tells what was asked, before it is known whether it makes sense."""
+        return sorted(self.claims)
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """A query as asked: which fields of one subject, for a matter and a case."""
+
+    resource: str
+    subject: str
+    fields: tuple[str, ...]
+    matter: str
+    case: str
+
+    def fields_named(self) -> list[str]:
+        """Return the names by which a record tells what was asked, before it is known whether it makes sense."""
+        return sorted(self.fields)
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A question that makes sense: resource known, fields its own, subject well-formed and blinded."""
+    """A question that makes sense: resource known, fields its own, subject well-formed and blinded.
 
-    question: Question
+    Args:
+        fields: that a grant must cover.
+        claims: none for a query.
+    """
+
+    question: Question | Inquiry
     resource: Resource
     fields: frozenset[str]
     subject: bytes
+    claims: tuple[Claim, ...] = ()
+
+    def place(self, field: str) -> str:
+        """Return the JSON pointer of what in the request takes a field."""
+        for claim in self.claims:
+            if field in claim.needs:
+                return f"/claims/{claim.name}"
+        return "/fields"
 
 
 def prepare_question(question: Question, catalogue: Catalogue, vault: Vault) -> Prepared:
@@ -52,18 +78,25 @@ def prepare_question(question: Question, catalogue: Catalogue, vault: Vault) -> 
             subject is known.
     """
     resource = require_resource(catalogue, question.resource)
-    fields = frozenset(question.claims)
-    resource.require_fields(fields, "/claims")
-    properties = resource.register.schema["properties"]
-    for name, value in question.claims.items():
-        if properties[name].get("format") == "date" and not _is_date(value):
-            raise ClaimMalformed(
-                _("{field} is not a date that exists, written YYYY-MM-DD"),
-                pointer=f"/claims/{name}",
-                field=name,
-            )
+    claims = read_claims(question.claims, resource)
     kind, canonical = canonical_subject(resource.subject_kind, question.subject)
-    return Prepared(question, resource, fields, vault.blind_index(kind, canonical))
+    fields = frozenset(name for claim in claims for name in claim.needs)
+    return Prepared(question, resource, fields, vault.blind_index(kind, canonical), claims)
+
+
+def prepare_inquiry(inquiry: Inquiry, catalogue: Catalogue, vault: Vault) -> Prepared:
+    """Check a query against the catalogue and blind its subject.
+
+    Raises:
+        ResourceUnknown, FieldUnknown, SubjectMalformed: as they say; none tells whether the subject is known.
+    """
+    resource = require_resource(catalogue, inquiry.resource)
+    fields = frozenset(inquiry.fields)
+    if not fields.issubset(resource.fields):
+        # What is found out elsewhere can be compared, not disclosed.
+        resource.require_own_fields(fields, "/fields")
+    kind, canonical = canonical_subject(resource.subject_kind, inquiry.subject)
+    return Prepared(inquiry, resource, fields, vault.blind_index(kind, canonical))
 
 
 def canonical_subject(kind: str, text: str) -> tuple[str, str]:
@@ -93,13 +126,3 @@ def canonical_subject(kind: str, text: str) -> tuple[str, str]:
         raise SubjectMalformed(_("write it as `licence-type:number`"), pointer="/subject")
     # The blind index of several fields joins them as the register's merge does.
     return "licence", f"{licence_type}\0{number}"
-
-
-def _is_date(value: ClaimValue) -> bool:
-    if not isinstance(value, str) or len(value) != 10:
-        return False
-    try:
-        date.fromisoformat(value)
-    except ValueError:
-        return False
-    return True

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from exchange.audit.receipt import answer_digest, receipt
-from exchange.audit.record import prepare
-from exchange.grants.grant import Mode, covering_grants, for_subject
-from exchange.grants.scope import division_of
+from exchange.grants.grant import Mode
 from exchange.ports import Exchange
-from exchange.queries.answer import Verdict, compare, statement
-from exchange.queries.authorise import Question, prepare_question
+from exchange.queries.admit import Admitted, admit
+from exchange.queries.answer import statement
+from exchange.queries.attest import attest, record_refusal
+from exchange.queries.authorise import Prepared, Question, prepare_question
+from exchange.queries.compare import Verdict, compare
+from exchange.queries.elsewhere import Told, look_elsewhere, require_known_types
 from exchange.registers.schemas import opened
+from foundation.civil import civil_date
 from foundation.errors import DomainError
 from foundation.identity.principals import Principal
-from foundation.signing import canonical_json, sign_compact
-
-PURPOSE = "answer"
-TYPE = "zhengtong-answer+jwt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +34,7 @@ async def verify(exchange: Exchange, caller: Principal, question: Question, now:
     1. Check the question against the catalogue; blind the subject.
     2. Decide by the caller's grants; fetch the subject's row. Of a grant for some divisions, the row's tells whether
        it holds, and a subject without a row is refused as one from elsewhere is.
-    3. Count the use of the grant. Only then open the row and compare.
+    3. Count the use of the grant. Only then open the row and compare, and look elsewhere for what it does not tell.
     4. Write the access record, durably. Dying before this, nothing was answered; dying after it, a record stands
        without an answer, which discloses nothing.
     5. Sign the very statement that the record commits to, with the receipt, and hand it out.
@@ -47,53 +44,45 @@ async def verify(exchange: Exchange, caller: Principal, question: Question, now:
     subject: bytes | None = None
     try:
         prepared = prepare_question(question, exchange.catalogue, exchange.vault)
+        require_known_types(exchange, prepared.claims)
         subject = prepared.subject
-        register = prepared.resource.register
-        given = await exchange.grants.of(caller.id, question.resource)
-        covering = covering_grants(given, Mode.VERIFY, prepared.fields, question.matter, now)
-        row = await exchange.lookups.find(register, prepared.subject)
-        division = None if row is None else division_of(register.name, row.content)
-        grant = await exchange.grants.take(for_subject(covering, division), now)
+        admitted = await admit(exchange, caller, Mode.VERIFY, prepared, now)
     except DomainError as refusal:
-        await exchange.recorder.record(
-            prepare(
-                "verify",
-                "refused",
-                caller,
-                now,
-                subject=subject,
-                reason=refusal.code,
-                **_asked(question),
-            )
-        )
+        await record_refusal(exchange, Mode.VERIFY, caller, question, subject, refusal, now)
         raise
-    values = None
-    if row is not None:
-        values = opened(exchange.vault, register, prepared.subject, row.content, row.sealed)
-    results = compare(question.claims, values)
-    answer = statement(prepared, grant, row, results, caller, exchange.settings.base_url, now)
-    record = prepare(
-        "verify",
-        "answered",
-        caller,
-        now,
-        subject=prepared.subject,
-        grant=str(grant.id),
-        purpose=grant.purpose,
-        answer_sha256=answer_digest(answer),
-        **_asked(question),
-    )
-    await exchange.recorder.record(record)
-    promise = receipt(record, exchange.settings.ledger_origin)
-    payload = canonical_json(answer | {"receipt": promise})
-    return Answered(sign_compact(exchange.keys.signer(PURPOSE), payload, TYPE), results, promise)
-
-
-def _asked(question: Question) -> dict[str, Any]:
-    # Which fields, not which values: what an applicant claims is nobody's business in the log.
-    return {
-        "resource": question.resource,
-        "fields": sorted(question.claims),
-        "matter": question.matter,
-        "case": question.case,
+    today = civil_date(now)
+    results = compare(prepared.claims, _values(exchange, prepared, admitted), today)
+    elsewhere: dict[str, Told] = {}
+    if len(results) < len(prepared.claims):
+        elsewhere = await look_elsewhere(exchange, prepared.claims, prepared.subject, today)
+        results |= {name: verdict for name, (verdict, _) in elsewhere.items()}
+    told = {
+        "claims": dict(question.claims),
+        "results": {name: verdict.value for name, verdict in results.items()},
+        **await _sources(exchange, prepared, admitted, elsewhere),
     }
+    answer = statement(Mode.VERIFY, prepared, admitted, caller, exchange.settings.base_url, now, **told)
+    attested = await attest(exchange, Mode.VERIFY, caller, prepared, admitted, answer, now)
+    return Answered(attested.jws, results, attested.receipt)
+
+
+def _values(exchange: Exchange, prepared: Prepared, admitted: Admitted) -> dict[str, object] | None:
+    row = admitted.row
+    if row is None:
+        return None
+    return opened(exchange.vault, prepared.resource.register, prepared.subject, row.content, row.sealed)
+
+
+async def _sources(
+    exchange: Exchange, prepared: Prepared, admitted: Admitted, elsewhere: dict[str, Told]
+) -> dict[str, object]:
+    """Return what the statement says of its sources: that of the row, those of what was found elsewhere, how fresh."""
+    row = admitted.row
+    compared = [field for claim in prepared.claims for field in claim.fields]
+    source = None if row is None or not compared else row.sources(compared)
+    others = {name: source for name, (_, source) in elsewhere.items()}
+    said: dict[str, object] = {"source": source}
+    if others:
+        said["sources"] = others
+    names = {name for text in (source, *others.values()) if text for name in text.split(", ")}
+    return said | {"freshness": await exchange.freshness.of(names)}

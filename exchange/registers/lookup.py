@@ -57,7 +57,12 @@ class Lookups:
         }
 
     async def find(self, register: RegisterSchema, subject: bytes) -> RegisterRow | None:
-        """Return the row of a subject, None if the register has none; `subject` is the blind index."""
+        """Return the row of a subject, None if the register has none; `subject` is the blind index.
+
+        What describes fields that stand in no register here has no table, and no rows.
+        """
+        if not register.table:
+            return None
         return await self._by_register[register.name](subject)
 
     @contextlib.asynccontextmanager

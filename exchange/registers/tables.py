@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from psycopg import Connection, sql
-from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Identity, Index, Integer, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TIMESTAMP, UUID
 
 metadata = MetaData(schema="exchange")
@@ -19,6 +19,9 @@ metadata = MetaData(schema="exchange")
 
 def _register(name: str) -> tuple[Table, Table, Table]:
     """Describe a register: what is current, what was, and what each source says where more than one speaks.
+
+    `sequence` of the history numbers the versions in the order in which they ended, which is that of the commits, since
+    writers hold the register (`lock_register`): subscriptions follow it.
 
     `provenance` holds what the row's own source, run, part and row do not say: `transforms`, field → what was done to
     it on the way in; and, where several sources speak of the subject, `fields`, field → source, run, part and row.
@@ -52,6 +55,8 @@ def _register(name: str) -> tuple[Table, Table, Table]:
         Column("version", Integer, primary_key=True),
         *columns(),
         Column("valid_until", TIMESTAMP(timezone=True), nullable=False),
+        Column("sequence", BigInteger, Identity(always=True), nullable=False),
+        Index(f"{name}_history_sequence", "sequence", unique=True),
     )
     contribution = Table(
         f"{name}_contribution",
@@ -73,6 +78,7 @@ def _register(name: str) -> tuple[Table, Table, Table]:
 person, person_history, person_contribution = _register("person")
 legal_entity, legal_entity_history, legal_entity_contribution = _register("legal_entity")
 credential, credential_history, credential_contribution = _register("credential")
+Index("credential_holder", credential.c.content["holder_code"].astext)
 
 
 class StagedRow(NamedTuple):

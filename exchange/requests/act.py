@@ -9,7 +9,7 @@ from typing import Any
 
 from exchange.audit.record import prepare, record_within
 from exchange.catalog.resources import Resource, require_resource
-from exchange.grants.grant import Grant, Mode
+from exchange.grants.grant import Grant
 from exchange.grants.tables import add as add_grant
 from exchange.grants.tables import end as end_grant
 from exchange.ports import Exchange
@@ -45,9 +45,7 @@ async def submit(
     """
     resource = exchange.catalogue.get(asked.resource)
     try:
-        fresh = submitted(
-            request_id, caller.id, caller.department, asked, resource, exchange.deadlines, now
-        )
+        fresh = submitted(request_id, caller.id, caller.department, asked, resource, exchange.deadlines, now)
     except DomainError as refusal:
         await _record_refusal(exchange, caller, request_id, Action.SUBMIT, refusal, now)
         raise
@@ -84,12 +82,12 @@ async def act(
             request = await tables.find(connection, request_id, lock=True)
             if request is None:
                 raise NotFound(_("no such request"))
-            if await _said_already(connection, request, caller, wanted):
-                return request
             actor = _actor(request, caller, wanted.action)
-            resource = exchange.catalogue.get(request.asked.resource)
-            after = _apply(exchange, request, wanted, actor, resource, now)
-            after = await _carry_out(exchange, connection, caller, actor, after, wanted, now)
+            after = request
+            if not await _said_already(connection, request, caller, wanted):
+                resource = exchange.catalogue.get(request.asked.resource)
+                after = _apply(exchange, request, wanted, actor, resource, now)
+                after = await _carry_out(exchange, connection, caller, actor, after, wanted, now)
     except DomainError as refusal:
         await _record_refusal(exchange, caller, request_id, wanted.action, refusal, now)
         raise
@@ -142,8 +140,10 @@ def grant_of(request: ShareRequest, resource: Resource, granted_by: str, now: da
         valid_until=scope.until,
         granted_by=granted_by,
         granted_at=now,
-        modes=frozenset(Mode(name) for name in scope.modes),
+        modes=scope.modes,
+        clear_fields=scope.clear_fields,
         quota_per_day=scope.per_day,
+        divisions=scope.divisions,
         request=request.id,
     )
 
@@ -213,7 +213,7 @@ async def _carry_out(
     now: datetime,
 ) -> ShareRequest:
     for doer, as_whom, request, what in _all(exchange, caller, actor, after, done, now):
-        facts = {
+        facts: dict[str, Any] = {
             "request": str(request.id),
             "resource": request.asked.resource,
             "of": request.department,
@@ -224,9 +224,7 @@ async def _carry_out(
         }
         if request.grant_id is not None:
             facts["grant"] = str(request.grant_id)
-        await record_within(
-            connection, prepare(f"request-{what.action}", request.state, doer, now, **facts)
-        )
+        await record_within(connection, prepare(f"request-{what.action}", request.state, doer, now, **facts))
         await tables.add_step(connection, request, as_whom, what, doer.id, doer.department, now)
         after = request
     await tables.put(connection, after)
@@ -263,7 +261,5 @@ async def _record_refusal(
     now: datetime,
 ) -> None:
     await exchange.recorder.record(
-        prepare(
-            f"request-{action}", "refused", caller, now, request=str(request_id), reason=refusal.code
-        )
+        prepare(f"request-{action}", "refused", caller, now, request=str(request_id), reason=refusal.code)
     )

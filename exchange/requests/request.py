@@ -9,6 +9,7 @@ from typing import Any
 
 from exchange.catalog.resources import Resource
 from exchange.deadlines import Deadlines
+from exchange.grants.grant import Mode
 from exchange.requests.states import STEPS, Action, Actor, State, next_state
 from foundation.civil import civil_date
 from foundation.errors import DomainError
@@ -38,22 +39,29 @@ class Scope:
     """How much is asked for, or granted.
 
     Args:
-        modes: `verify`, `query`, `batch`, `subscribe`.
+        clear_fields: sensitive fields that a query discloses unmasked.
         per_day: subjects a day.
+        divisions: the subject's division begins with one of these (2, 4 or 6 digits); empty: anywhere.
         until: when it ends.
     """
 
     fields: frozenset[str]
     matters: frozenset[str]
-    modes: frozenset[str]
+    modes: frozenset[Mode]
     per_day: int
     until: datetime
+    clear_fields: frozenset[str] = frozenset()
+    divisions: frozenset[str] = frozenset()
 
     def excess(self, other: Scope) -> str | None:
         """Return the name of the first member in which this goes beyond another; None if in none."""
-        for name in ("fields", "matters", "modes"):
+        for name in ("fields", "matters", "modes", "clear_fields"):
             if getattr(self, name) - getattr(other, name):
                 return name
+        if other.divisions and not (
+            self.divisions and all(each.startswith(tuple(other.divisions)) for each in self.divisions)
+        ):
+            return "divisions"
         if self.per_day > other.per_day:
             return "per_day"
         return "until" if self.until > other.until else None
@@ -66,6 +74,8 @@ class Scope:
             "modes": sorted(self.modes),
             "per_day": self.per_day,
             "until": self.until.isoformat(),
+            "clear_fields": sorted(self.clear_fields),
+            "divisions": sorted(self.divisions),
         }
 
     @classmethod
@@ -74,9 +84,11 @@ class Scope:
         return cls(
             frozenset(document["fields"]),
             frozenset(document["matters"]),
-            frozenset(document["modes"]),
+            frozenset(Mode(name) for name in document["modes"]),
             document["per_day"],
             datetime.fromisoformat(document["until"]),
+            frozenset(document["clear_fields"]),
+            frozenset(document["divisions"]),
         )
 
 
@@ -310,6 +322,8 @@ def _target(request: ShareRequest, act: Act) -> State | None:
 
 
 def _whose(asked: Asked, resource: Resource | None, now: datetime) -> tuple[str, str]:
+    if not asked.scope.clear_fields <= asked.scope.fields:
+        raise RequestInvalid(_("fields in clear are fields that are asked for"), pointer="/clear_fields")
     if asked.scope.until <= now:
         raise RequestInvalid(_("it would have ended already"), pointer="/until")
     if resource is not None:
@@ -354,6 +368,8 @@ def _require_within(scope: Scope, asked: Scope) -> None:
     if not (scope.fields and scope.matters and scope.modes and scope.per_day > 0):
         raise RequestInvalid(_("nothing would be granted"), pointer="/scope")
     name = scope.excess(asked)
+    if name is None and not scope.clear_fields <= scope.fields:
+        name = "clear_fields"
     if name is not None:
         raise ScopeTooWide(_("more than was asked for: {member}"), pointer=f"/scope/{name}", member=name)
 
@@ -362,4 +378,6 @@ def _require_dispute(request: ShareRequest, now: datetime) -> None:
     late = request.due_on is not None and is_past(request.due_on, now)
     answered_less = request.answer in {Action.REFUSE, Action.GRANT_IN_PART}
     if request.decided_at is not None or not (late or answered_less):
-        raise DisputeNotOpen(_("only a refusal, a grant in part or a term that has passed can be disputed, once"))
+        raise DisputeNotOpen(
+            _("only a refusal, a grant in part or a term that has passed can be disputed, once")
+        )

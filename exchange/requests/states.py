@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -103,7 +104,7 @@ class Transition:
     actors: frozenset[Actor]
 
 
-def _line(action: Action, starts: set[State | None], ends: set[State], *actors: Actor) -> Transition:
+def _line(action: Action, starts: Collection[State | None], ends: set[State], *actors: Actor) -> Transition:
     return Transition(action, frozenset(starts), frozenset(ends), frozenset(actors))
 
 
@@ -159,7 +160,7 @@ TRANSITIONS: tuple[Transition, ...] = (
         _ASKS,
     ),
     _line(_A.END, {_S.PROVIDED, _S.DISPUTED}, {_S.ENDED}, _DECIDES, _ITSELF),
-    _line(_A.EXPIRE, set(OPEN) - {_S.REFUSED}, {_S.EXPIRED}, _ITSELF),
+    _line(_A.EXPIRE, OPEN - {_S.REFUSED}, {_S.EXPIRED}, _ITSELF),
 )
 
 

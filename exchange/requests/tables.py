@@ -53,9 +53,7 @@ Index(
 Index(
     "share_request_until",
     share_request.c.until,
-    postgresql_where=text(
-        "state NOT IN ('refused', 'decided-refused', 'ended', 'expired', 'withdrawn')"
-    ),
+    postgresql_where=text("state NOT IN ('refused', 'decided-refused', 'ended', 'expired', 'withdrawn')"),
 )
 Index("share_request_grant", share_request.c.grant_id, postgresql_where=text("grant_id IS NOT NULL"))
 

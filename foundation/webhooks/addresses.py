@@ -23,6 +23,8 @@ Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 PUBLIC_PORTS = frozenset({443, 8443})
 """What is reached at a public address. In a named network: these, and all from 1024 on."""
 
+RESOLVE_SECONDS = 5.0
+
 _LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 _GLOBAL_SIX = ipaddress.ip_network("2000::/3")
 # Public by the book, but leading to an IPv4 address that is written inside (NAT64 lies outside 2000::/3 already).
@@ -117,8 +119,9 @@ async def require_reachable(url: str, reach: Reach, resolve: Resolve = resolve) 
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        found = await resolve(host, port)
-    except (OSError, UnicodeError) as error:
+        async with asyncio.timeout(RESOLVE_SECONDS):
+            found = await resolve(host, port)
+    except (OSError, UnicodeError) as error:  # TimeoutError is an OSError
         raise WebhookRefused(_("the host has no address"), pointer="/url") from error
     if not found:
         raise WebhookRefused(_("the host has no address"), pointer="/url")

@@ -17,6 +17,7 @@ from license_registry.verifying.verdict import (
     ISSUER,
     PURPOSE,
     SIGNATURE,
+    TYPE,
     Reason,
     Verdict,
     refused,
@@ -26,7 +27,22 @@ KIND: Final = "answer"
 ANSWER_TYPE: Final = "zhengtong-answer+jwt"
 CLOCK_SKEW_SECONDS: Final = 60
 _TOLD = ("purpose", "matter", "case", "department")
-_SHOWN = ("resource", "claims", "results", "as_of")
+_SHOWN = (
+    "mode",
+    "resource",
+    "claims",
+    "results",
+    "fields",
+    "found",
+    "values",
+    "masked",
+    "source",
+    "sources",
+    "as_of",
+    "freshness",
+)
+NEWEST_VERSION: Final = 2
+"""Of the statement; one without a version is a verification of the first."""
 
 
 def verify_answer(text: str, trust: Trust, now: datetime) -> Verdict:
@@ -34,11 +50,14 @@ def verify_answer(text: str, trust: Trust, now: datetime) -> Verdict:
     try:
         verified = verify_compact(text, trust.public_keys, ANSWER_TYPE, frozenset(Algorithm))
         claims = orjson.loads(verified.payload)
-        signed_at = int(claims["iat"])
+        signed_at, version = int(claims["iat"]), int(claims.get("version", 1))
     except BadJws as error:
         return refused(KIND, _("the signature does not hold: {reason}"), reason=error.code)
     except (KeyError, TypeError, ValueError):
         return refused(KIND, _("the signed part is not an answer"))
+    if version > NEWEST_VERSION:
+        reason = _("it is of version {version}, which this program does not know yet"), {"version": version}
+        return Verdict(KIND, Result.VOID, {SIGNATURE: True, TYPE: False}, reasons={TYPE: reason})
     signed = judge_key(trust, verified.header["kid"], ANSWER, now)
     reasons: dict[str, Reason] = {}
     if signed.refusal is not None:

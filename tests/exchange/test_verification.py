@@ -18,8 +18,7 @@ from connectors.pipeline import run
 from connectors.sources.files import FileSource
 from demonstration.parties import System
 from exchange.audit.receipt import answer_digest
-from exchange.queries.answer import subject_matches
-from exchange.queries.verify import TYPE
+from exchange.queries.answer import TYPE, subject_matches
 from foundation.identifiers import CitizenId
 from foundation.identity.principals import Role
 from foundation.sensitive.opening import open_vault

@@ -31,14 +31,20 @@ from sqlalchemy.exc import ProgrammingError
 
 import connectors.deadlines  # noqa: F401 -- with its table
 import exchange.audit.tables
-import exchange.grants.tables
+import exchange.catalog.tables
 import exchange.commitments.tables
+import exchange.grants.tables
+import exchange.matters.decisions
 import exchange.matters.tables
 import exchange.outbox.tables
 import exchange.outcomes.tables
 import exchange.plans.tables
+import exchange.registers.entries
 import exchange.registers.links
 import exchange.registers.tables
+import exchange.requests.tables
+import exchange.subscriptions.feed_tables
+import exchange.subscriptions.tables
 import foundation.identity.tables
 import foundation.ledger.tables
 import license_registry.app  # with the tables of all its rooms

@@ -1,0 +1,1 @@
+"""The way of a resource into the catalogue: drafted, reviewed, published, retired."""

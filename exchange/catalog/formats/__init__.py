@@ -1,0 +1,1 @@
+"""The catalogue as others keep it: DCAT as JSON-LD, and a workbook."""

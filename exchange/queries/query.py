@@ -1,0 +1,79 @@
+"""One query, told in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from exchange.grants.grant import Mode
+from exchange.ports import Exchange
+from exchange.queries.admit import admit
+from exchange.queries.answer import statement
+from exchange.queries.attest import attest, record_refusal
+from exchange.queries.authorise import Inquiry, prepare_inquiry
+from exchange.queries.masking import masked
+from exchange.registers.schemas import opened
+from foundation.errors import DomainError
+from foundation.identity.principals import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Queried:
+    """A signed answer (compact JWS) with what it says, and its receipt, for the reply.
+
+    Args:
+        found: the register knows the subject.
+        values: field → value, None where the register has none; empty where it does not know the subject.
+        masked: fields whose values are masked.
+    """
+
+    jws: str
+    found: bool
+    values: dict[str, Any]
+    masked: tuple[str, ...]
+    receipt: dict[str, str]
+
+
+async def query(exchange: Exchange, caller: Principal, inquiry: Inquiry, now: datetime) -> Queried:
+    """Disclose fields of a subject, as far as a grant goes; sensitive ones masked unless it says otherwise.
+
+    Steps and their order are those of a verification (`verify`): check and blind, decide, count, open, record, sign.
+    What is signed is what is disclosed: masked, where that is.
+    """
+    subject: bytes | None = None
+    try:
+        prepared = prepare_inquiry(inquiry, exchange.catalogue, exchange.vault)
+        subject = prepared.subject
+        admitted = await admit(exchange, caller, Mode.QUERY, prepared, now)
+    except DomainError as refusal:
+        await record_refusal(exchange, Mode.QUERY, caller, inquiry, subject, refusal, now)
+        raise
+    register, row = prepared.resource.register, admitted.row
+    hidden = prepared.fields & register.sensitive - admitted.grant.clear_fields
+    values: dict[str, Any] = {}
+    source = None
+    if row is not None:
+        record = opened(exchange.vault, register, prepared.subject, row.content, row.sealed)
+        described = register.schema["properties"]
+        for field in sorted(prepared.fields):
+            value = record.get(field)
+            values[field] = masked(value, described[field]) if field in hidden else value
+        source = row.sources(prepared.fields)
+    hidden_and_there = tuple(sorted(name for name in hidden if values.get(name) is not None))
+    answer = statement(
+        Mode.QUERY,
+        prepared,
+        admitted,
+        caller,
+        exchange.settings.base_url,
+        now,
+        fields=sorted(prepared.fields),
+        found=row is not None,
+        values=values,
+        masked=list(hidden_and_there),
+        source=source,
+        freshness=await exchange.freshness.of(source.split(", ") if source else ()),
+    )
+    attested = await attest(exchange, Mode.QUERY, caller, prepared, admitted, answer, now)
+    return Queried(attested.jws, row is not None, values, hidden_and_there, attested.receipt)

@@ -1,0 +1,231 @@
+"""Delivering events by signed webhooks: in order for each subject, at least once, under a grant that holds now."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from prometheus_client import Counter
+
+from exchange.audit.record import prepare
+from exchange.grants.grant import Grant, OutsideHours
+from exchange.grants.held import QuotaExceeded
+from exchange.ports import Exchange
+from exchange.subscriptions import feed_tables, tables
+from exchange.subscriptions.feed_tables import Event
+from exchange.subscriptions.recording import client_of, granted, insert_records, record_of
+from exchange.subscriptions.subscription import Scope, State, Subscription, require_grant
+from foundation.errors import DomainError
+from foundation.signing import canonical_json
+from foundation.telemetry import METRICS
+from foundation.webhooks.sending import TIMEOUT_SECONDS, Sender, next_attempt
+
+logger = logging.getLogger(__name__)
+
+PURPOSE = "event"
+"""Keys that sign webhooks of events are ES256 always: RFC 9421 knows no SM2."""
+
+MOST_EVENTS = 100
+"""Events of one request. After a failure half as many are sent: what a receiver cannot take stands alone at last."""
+MOST_AT_ONCE = 50
+"""Subscriptions that one process delivers to at the same moment."""
+LEASE = timedelta(seconds=6 * TIMEOUT_SECONDS)
+"""How long a subscription belongs to who took it: longer than one request may take, and renewed before each."""
+LONGEST_PAUSE = timedelta(minutes=5)
+_LATER = timedelta(minutes=1)
+"""When a subscription is looked at again that is outside its grant's hours, or has used up its quota."""
+
+SENT = Counter("zhengtong_subscription_events_total", "Events sent by webhook", ["outcome"], registry=METRICS)
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What was done with the events of subscriptions. `dead`: given up now, of those that failed."""
+
+    delivered: int = 0
+    failed: int = 0
+    dead: int = 0
+
+    def __add__(self, other: Delivered) -> Delivered:
+        return Delivered(self.delivered + other.delivered, self.failed + other.failed, self.dead + other.dead)
+
+
+def now_utc() -> datetime:
+    """Return the moment it is."""
+    return datetime.now(UTC)
+
+
+async def stop_ungranted(exchange: Exchange, now: datetime) -> int:
+    """Stop the subscriptions whose grant has ended or no longer lets them be; return how many."""
+    async with exchange.pool.acquire() as connection:
+        found = await tables.ungranted(connection, now)
+    for each in found:
+        await stop(exchange, each, "grant-ended", now)
+    return len(found)
+
+
+async def stop(exchange: Exchange, subscription: Subscription, reason: str, now: datetime) -> None:
+    """Stop a subscription for good and record it; nothing of its feed leaves any more."""
+    async with exchange.pool.acquire() as connection, connection.transaction():
+        if await tables.set_state(connection, subscription.id, State.STOPPED, reason, now):
+            told = prepare(
+                "subscription-stopped",
+                "stopped",
+                client_of(subscription),
+                now,
+                subscription=str(subscription.id),
+                grant=str(subscription.grant),
+                reason=reason,
+            )
+            await insert_records(connection, [told])
+            logger.warning(
+                "subscription stopped", extra={"subscription": str(subscription.id), "reason": reason}
+            )
+
+
+async def deliver_due(exchange: Exchange, sender: Sender, clock: Clock = now_utc) -> Delivered:
+    """Deliver to all subscriptions that have something due and that nobody else delivers to."""
+    done = Delivered()
+    while True:
+        claimed = await claim(exchange, clock(), MOST_AT_ONCE)
+        if not claimed:
+            return done
+        for each in await asyncio.gather(*(deliver(exchange, sender, one, clock) for one in claimed)):
+            done += each
+
+
+async def claim(exchange: Exchange, now: datetime, limit: int) -> list[Subscription]:
+    """Take subscriptions that have something to deliver; who dies with one loses it after a while."""
+    async with exchange.pool.acquire() as connection:
+        return await tables.claim(connection, now, now + LEASE, limit)
+
+
+async def deliver(
+    exchange: Exchange, sender: Sender, subscription: Subscription, clock: Clock = now_utc
+) -> Delivered:
+    """Send the due events of a subscription that was claimed, batch by batch, until none is left or one fails.
+
+    1. See that the subscription goes on and its grant holds now; else stop it.
+    2. Take the next events. None stands behind an undelivered one of its subject, unless in the same batch.
+    3. Write an access record for each that did not leave before, durably. Dying after this, a record stands for what
+       did not leave, and the same event leaves by it later.
+    4. Send them, signed. Dying after this, they are sent again: the same events by the same ids.
+    5. Note what became of them.
+    """
+    done = Delivered()
+    batch, failures, pause = subscription.batch, subscription.failures, None
+    try:
+        while True:
+            now = clock()
+            async with exchange.pool.acquire() as connection:
+                if not await tables.keep(connection, subscription.id, now + LEASE):
+                    return done
+                grant = (await feed_tables.grants(connection, [subscription.grant])).get(subscription.grant)
+                grant = require_grant(grant, subscription.client_id, subscription.matter, now)
+                events = await feed_tables.next_events(
+                    connection, subscription.id, now, _within_quota(batch, grant)
+                )
+            if not events:
+                return done
+            await _record(exchange, subscription, grant, events, now)
+            failure = await sender.send(
+                subscription.url or "",
+                body_of(subscription, events, grant),
+                {"Zhengtong-Subscription": str(subscription.id)},
+                exchange.keys.signer(PURPOSE),
+                now,
+            )
+            async with exchange.pool.acquire() as connection:
+                if failure is None:
+                    sequences = [event.sequence for event in events]
+                    await feed_tables.delivered(connection, subscription.id, sequences, clock())
+                    done += Delivered(delivered=len(events))
+                    SENT.labels("delivered").inc(len(events))
+                    batch, failures = min(MOST_EVENTS, batch * 2), 0
+                    continue
+                done += await _failed(connection, subscription, events, failure, clock())
+            batch, failures = max(1, len(events) // 2), failures + 1
+            pause = clock() + min(LONGEST_PAUSE, timedelta(seconds=2 ** min(failures, 10)))
+            return done
+    except (OutsideHours, QuotaExceeded):
+        pause = clock() + _LATER
+        return done
+    except DomainError as refusal:
+        await stop(exchange, subscription, refusal.code, clock())
+        return done
+    finally:
+        async with exchange.pool.acquire() as connection:
+            await tables.release(connection, subscription.id, batch, failures, pause)
+
+
+def _within_quota(batch: int, grant: Grant) -> int:
+    return min(batch, grant.quota_per_minute or batch, grant.quota_per_day or batch)
+
+
+async def _record(
+    exchange: Exchange,
+    subscription: Subscription,
+    grant: Grant,
+    events: Sequence[Event],
+    now: datetime,
+) -> None:
+    new = [event for event in events if event.record is None]
+    if not new:
+        return
+    await exchange.grants.take([grant], now, len(new))
+    records = {event.sequence: record_of(subscription, grant, event, "webhook", now) for event in new}
+    async with exchange.pool.acquire() as connection, connection.transaction():
+        await insert_records(connection, list(records.values()))
+        await feed_tables.recorded(
+            connection, subscription.id, {sequence: record.id for sequence, record in records.items()}
+        )
+
+
+def shown(subscription: Subscription, event: Event, grant: Grant) -> dict[str, Any]:
+    """Return an event as it leaves: what kind of change, of which fields, and of whom by reference or pseudonym."""
+    return {
+        "id": str(event.id),
+        "sequence": event.sequence,
+        "kind": event.kind,
+        "at": event.happened_at.isoformat(),
+        "resource": subscription.resource,
+        "reference" if subscription.scope is Scope.NAMED else "pseudonym": event.reference,
+        "fields": granted(event, grant),
+    }
+
+
+def body_of(subscription: Subscription, events: Sequence[Event], grant: Grant) -> bytes:
+    """Return the body of a webhook."""
+    told: Mapping[str, Any] = {
+        "subscription": str(subscription.id),
+        "events": [shown(subscription, event, grant) for event in events],
+    }
+    return canonical_json(told)
+
+
+async def _failed(
+    connection: Any, subscription: Subscription, events: Sequence[Event], failure: str, now: datetime
+) -> Delivered:
+    again = {event.sequence: next_attempt(event.attempts, now) for event in events}
+    await feed_tables.failed(connection, subscription.id, again, failure, now)
+    dead = sum(moment is None for moment in again.values())
+    SENT.labels("failed").inc(len(events))
+    SENT.labels("dead").inc(dead)
+    # Logged here, counted in the metrics, and shown by `GET /v1/subscriptions/{id}/dead` and to the operator.
+    logger.log(
+        logging.ERROR if dead else logging.WARNING,
+        "events not delivered",
+        extra={
+            "subscription": str(subscription.id),
+            "failure": failure,
+            "events": len(events),
+            "dead": dead,
+        },
+    )
+    return Delivered(failed=len(events), dead=dead)

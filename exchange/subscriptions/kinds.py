@@ -1,0 +1,111 @@
+"""Kinds of events, what of a register makes them, and what of them a grant lets through: rules without database.
+
+Events name fields that changed and never their values: who wants these asks, under a grant for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from exchange.registers.schemas import RegisterSchema
+
+LICENCES = "licence."
+"""What the ids of resources begin with that are types of licences; the type's id follows."""
+
+LICENCE_KINDS = (
+    "licence-issued",
+    "licence-suspended",
+    "licence-expired",
+    "licence-revoked",
+    "licence-changed",
+)
+"""Kinds of licences. Revoked: rescinded, cancelled or revoked as a penalty; who wants to know which, asks."""
+
+REGISTER_KINDS: Mapping[str, tuple[str, ...]] = {
+    "persons": ("person-died", "address-changed", "person-changed"),
+    "legal_entities": (
+        "entity-struck-off",
+        "entity-renamed",
+        "representative-changed",
+        "address-changed",
+        "entity-changed",
+    ),
+    # What is new in a register is no change of it; so nothing is issued there.
+    "credentials": LICENCE_KINDS[1:],
+}
+"""Register → kinds of its changes, the general one last."""
+
+GENERAL = frozenset(kinds[-1] for kinds in (*REGISTER_KINDS.values(), LICENCE_KINDS))
+"""Kinds that tell of every field, of which no more particular kind of the same subscription tells."""
+
+_ADDRESS = frozenset({"address", "registration_division", "residence_division", "province", "city"})
+_STATES = {
+    "02": "licence-suspended",
+    "05": "licence-expired",
+    "03": "licence-revoked",
+    "04": "licence-revoked",
+    "07": "licence-revoked",
+}
+
+Kinds = Mapping[str, Sequence[str]]
+"""Kind → fields that it tells of, sorted; none where it tells of the subject as a whole."""
+
+
+def kinds_of(topic: str) -> tuple[str, ...]:
+    """Return the kinds of a topic: of a register by its name, of a type of licence by its resource."""
+    return LICENCE_KINDS if topic.startswith(LICENCES) else REGISTER_KINDS.get(topic, ())
+
+
+def licence_kind(state: str) -> str:
+    """Return the kind of event that a new state (01 to 07, 99) of a licence makes."""
+    return _STATES.get(state, "licence-changed")
+
+
+def kinds_of_change(
+    register: RegisterSchema, before: Mapping[str, Any], after: Mapping[str, Any] | None
+) -> dict[str, list[str]]:
+    """Return what the change of a row makes, the general kind last; nothing where no field differs.
+
+    Args:
+        after: None: the register no longer has the subject.
+    """
+    general = REGISTER_KINDS[register.name][-1]
+    if after is None:
+        return {"entity-struck-off" if register.name == "legal_entities" else general: []}
+    changed = {name for name in register.fields if before.get(name) != after.get(name)}
+    if not changed:
+        return {}
+    found: dict[str, set[str]] = {}
+    if register.name == "persons":
+        if "status" in changed and after.get("status") == "dead":
+            found["person-died"] = changed & {"status", "died_on"}
+        found["address-changed"] = changed & _ADDRESS
+    elif register.name == "legal_entities":
+        found["entity-renamed"] = changed & {"name"}
+        found["representative-changed"] = changed & {"representative_name"}
+        found["address-changed"] = changed & _ADDRESS
+    elif "state" in changed:
+        found[licence_kind(str(after.get("state")))] = {"state"}
+    found[general] = changed
+    return {kind: sorted(fields) for kind, fields in found.items() if fields}
+
+
+def told(kinds: Kinds, wanted: frozenset[str], granted: frozenset[str]) -> list[tuple[str, list[str]]]:
+    """Return (kind, fields) that a subscription is told of a change, the particular kinds first.
+
+    A kind that tells of fields of which none is granted is not told: that something changed there is a disclosure, too.
+
+    Args:
+        wanted: kinds of the subscription.
+        granted: fields of its grant.
+    """
+    found: list[tuple[str, list[str]]] = []
+    named: set[str] = set()
+    for kind in sorted(wanted & set(kinds), key=lambda kind: (kind in GENERAL, kind)):
+        fields = [name for name in kinds[kind] if name in granted and name not in named]
+        if kinds[kind] and not fields:
+            continue
+        named.update(fields)
+        found.append((kind, fields))
+    return found

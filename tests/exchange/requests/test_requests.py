@@ -1,0 +1,395 @@
+"""Share requests over HTTP, against a running house: from asking to a grant that answers, and all that goes otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from demonstration.parties import System
+from exchange.catalog.resources import load_catalogue
+from exchange.requests.overdue import Round, go_round
+from foundation.identifiers import CitizenId
+from foundation.identity.principals import Role
+from tests.conftest import Service
+from zhengtong.house import open_house
+
+PERSONS = load_catalogue()["persons-basic"]
+ASKING, THIRD = "11990100MB2B00001X", "11990100MB2C00001X"
+SUBJECT = CitizenId.compute("990101", date(1980, 2, 29), 123).reveal()
+
+
+@pytest.fixture(scope="module")
+def fund(service: Service) -> System:
+    return service.system("fund", Role.DEPARTMENT_SYSTEM, department=ASKING)
+
+
+@pytest.fixture(scope="module")
+def police(service: Service) -> System:
+    return service.system("police", Role.DEPARTMENT_SYSTEM, department=PERSONS.department)
+
+
+@pytest.fixture(scope="module")
+def bureau(service: Service) -> System:
+    return service.system("bureau", Role.SHARING_AUTHORITY)
+
+
+@pytest.fixture(scope="module")
+def auditor(service: Service) -> System:
+    return service.system("audit-office", Role.AUDITOR)
+
+
+Round_ = Callable[[datetime], Round]
+
+
+@pytest.fixture(scope="module")
+def go_on(service: Service) -> Round_:
+    """Let the calendar come to a moment, in another process's place, on the same database."""
+
+    def run(now: datetime) -> Round:
+        async def work() -> Round:
+            async with open_house(service.settings, service.address) as house:
+                return await go_round(house.exchange, now)
+
+        return asyncio.run(work())
+
+    return run
+
+
+def body(**changes: Any) -> dict[str, Any]:
+    return {
+        "id": str(uuid.uuid4()),
+        "resource": "persons-basic",
+        "fields": ["name", "birth_date"],
+        "matters": ["withdrawal"],
+        "modes": ["verify"],
+        "per_day": 100,
+        "purpose": "公积金提取",
+        "legal_basis": "国务院令第809号",
+        "until": (datetime.now(UTC) + timedelta(days=400)).isoformat(),
+        **changes,
+    }
+
+
+def scope(given: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {name: given[name] for name in ("fields", "matters", "modes", "per_day", "until")} | changes
+
+
+def post(service: Service, system: System, path: str, json: Any = None) -> httpx.Response:
+    return system.call(service.http, "POST", f"/exchange/v1/requests{path}", json)
+
+
+def ok(reply: httpx.Response, status: int = 200) -> dict[str, Any]:
+    assert reply.status_code == status, reply.text
+    found: dict[str, Any] = reply.json()
+    return found
+
+
+def refused(reply: httpx.Response, status: int, code: str) -> None:
+    assert (reply.status_code, reply.json()["type"]) == (status, f"urn:zhengtong:problem:{code}"), reply.text
+
+
+def ask(service: Service, system: System, **changes: Any) -> dict[str, Any]:
+    return ok(post(service, system, "", body(**changes)), 201)
+
+
+def verify(service: Service, system: System, field: str = "name") -> httpx.Response:
+    question = {
+        "resource": "persons-basic",
+        "subject": SUBJECT,
+        "claims": {field: "1980-02-29" if field == "birth_date" else "x"},
+        "matter": "withdrawal",
+        "case": "2026-1",
+    }
+    return system.call(service.http, "POST", "/exchange/v1/verifications", question)
+
+
+def records(service: Service, request_id: str) -> list[dict[str, Any]]:
+    found = [
+        orjson.loads(content)
+        for (content,) in service.sql("SELECT content FROM exchange.access_record ORDER BY recorded_at")
+    ]
+    return [each for each in found if each.get("request") == request_id]
+
+
+def test_from_asking_to_a_grant_that_answers(
+    service: Service, fund: System, police: System, bureau: System
+) -> None:
+    given = body()
+    asked = ok(post(service, fund, "", given), 201)
+    assert (asked["state"], asked["step"], asked["owner"]) == ("submitted", "check", PERSONS.department)
+    assert post(service, fund, "", given).json() == asked
+    refused(post(service, fund, "", given | {"purpose": "别的"}), 409, "request-id-taken")
+    path = f"/{asked['id']}"
+    assert ok(post(service, bureau, f"{path}/check", {"complete": True}))["state"] == "checked"
+    assert ok(post(service, police, f"{path}/answer", {"answer": "grant"}))["state"] == "granted"
+    refused(verify(service, fund), 403, "not-granted")
+    provided = ok(post(service, police, f"{path}/provision"))
+    assert provided["state"] == "provided"
+    # The same again changes nothing: the same grant.
+    assert ok(post(service, police, f"{path}/provision"))["grant"] == provided["grant"]
+    assert verify(service, fund).status_code == 200
+    refused(verify(service, fund, "address"), 403, "field-not-granted")
+    (grant,) = fund.call(service.http, "GET", "/exchange/v1/grants").json()["grants"]
+    assert (grant["id"], grant["request"], grant["quota_per_day"]) == (provided["grant"], asked["id"], 100)
+    assert (grant["modes"], grant["fields"]) == (["verify"], ["birth_date", "name"])
+    history = ok(fund.call(service.http, "GET", f"/exchange/v1/requests{path}"))["history"]
+    assert [step["action"] for step in history] == ["submit", "check", "grant", "provide"]
+    logged = records(service, asked["id"])
+    assert [each["event"] for each in logged if each["outcome"] != "refused"] == [
+        "request-submit",
+        "request-check",
+        "request-grant",
+        "request-provide",
+    ]
+    assert ok(post(service, fund, f"{path}/withdrawal"))["state"] == "withdrawn"
+    refused(verify(service, fund), 403, "not-granted")
+
+
+def test_what_is_shared_without_conditions_is_given_once_it_is_checked(
+    service: Service, fund: System, bureau: System
+) -> None:
+    asked = ask(service, fund, resource="legal-entities-basic", fields=["name"])
+    checked = ok(post(service, bureau, f"/{asked['id']}/check", {"complete": True}))
+    assert (checked["state"], checked["answer"], checked["answered_in_time"]) == ("provided", "grant", True)
+    history = fund.call(service.http, "GET", f"/exchange/v1/requests/{asked['id']}").json()["history"]
+    assert [(step["action"], step["actor"]) for step in history] == [
+        ("submit", "requester"),
+        ("check", "sharing-authority"),
+        ("grant", "exchange"),
+        ("provide", "exchange"),
+    ]
+
+
+def test_an_incomplete_request_goes_back_and_comes_again(
+    service: Service, fund: System, bureau: System
+) -> None:
+    asked = ask(service, fund)
+    path = f"/{asked['id']}"
+    refused(post(service, bureau, f"{path}/check", {"complete": False}), 422, "request-invalid")
+    returned = ok(post(service, bureau, f"{path}/check", {"complete": False, "reason": "请列明法律依据条款"}))
+    assert (returned["state"], returned["due_on"], returned["reason"]) == (
+        "returned",
+        None,
+        "请列明法律依据条款",
+    )
+    again = {name: value for name, value in body(per_day=50).items() if name != "id"}
+    assert ok(post(service, fund, f"{path}/resubmission", again))["asked"]["per_day"] == 50
+
+
+def test_a_grant_in_part_is_disputed_and_decided_and_its_grant_replaced(
+    service: Service, police: System, bureau: System
+) -> None:
+    office = service.system("office", Role.DEPARTMENT_SYSTEM, department=ASKING)
+    given = body()
+    path = f"/{ok(post(service, office, '', given), 201)['id']}"
+    ok(post(service, bureau, f"{path}/check", {"complete": True}))
+    wider = {"answer": "grant-in-part", "scope": scope(given, fields=["name", "address"]), "reason": "x"}
+    refused(post(service, police, f"{path}/answer", wider), 422, "scope-too-wide")
+    part = {"answer": "grant-in-part", "scope": scope(given, fields=["name"]), "reason": "出生日期非必要"}
+    assert ok(post(service, police, f"{path}/answer", part))["state"] == "granted-in-part"
+    first = ok(post(service, police, f"{path}/provision"))["grant"]
+    refused(verify(service, office, "birth_date"), 403, "field-not-granted")
+    assert ok(post(service, office, f"{path}/dispute", {"reason": "办理须核对年龄"}))["state"] == "disputed"
+    assert verify(service, office).status_code == 200  # meanwhile the part goes on
+    decided = ok(post(service, bureau, f"{path}/decision", {"for": "requester", "reason": "确有必要"}))
+    assert (decided["state"], decided["granted"]["fields"]) == ("decided-granted", ["birth_date", "name"])
+    second = ok(post(service, police, f"{path}/provision"))["grant"]
+    assert second != first
+    assert verify(service, office, "birth_date").status_code == 200
+    standing = service.sql(
+        "SELECT id::text FROM exchange.share_grant WHERE client_id = 'office' AND ended_at IS NULL"
+    )
+    assert standing == [(second,)]
+    refused(post(service, office, f"{path}/dispute", {"reason": "又"}), 409, "dispute-not-open")
+
+
+def test_a_refusal_has_a_reason_and_may_stand(
+    service: Service, fund: System, police: System, bureau: System
+) -> None:
+    path = f"/{ask(service, fund)['id']}"
+    ok(post(service, bureau, f"{path}/check", {"complete": True}))
+    refused(post(service, police, f"{path}/answer", {"answer": "refuse"}), 422, "request-invalid")
+    reply = ok(
+        post(
+            service,
+            police,
+            f"{path}/answer",
+            {"answer": "refuse", "reason": "与职责无关", "legal_basis": "第十条"},
+        )
+    )
+    assert (reply["state"], reply["legal_basis"]) == ("refused", "第十条")
+    ok(post(service, fund, f"{path}/dispute", {"reason": "与职责有关"}))
+    decided = ok(post(service, bureau, f"{path}/decision", {"for": "owner", "reason": "维持"}))
+    assert decided["state"] == "decided-refused"
+    refused(post(service, police, f"{path}/provision"), 409, "request-state-wrong")
+
+
+def test_each_may_do_only_what_is_theirs_and_strangers_see_nothing(
+    service: Service, fund: System, police: System, bureau: System, auditor: System
+) -> None:
+    asked = ask(service, fund)
+    path = f"/{asked['id']}"
+    stranger = service.system("stranger", Role.DEPARTMENT_SYSTEM, department=THIRD)
+    for answer in ({"answer": "grant"}, {"answer": "refuse", "reason": "x"}):
+        refused(post(service, stranger, f"{path}/answer", answer), 404, "not-found")
+    refused(post(service, police, f"{path}/answer", {"answer": "grant"}), 409, "request-state-wrong")
+    ok(post(service, bureau, f"{path}/check", {"complete": True}))
+    refused(post(service, fund, f"{path}/answer", {"answer": "grant"}), 403, "request-actor-wrong")
+    refused(post(service, bureau, f"{path}/answer", {"answer": "grant"}), 403, "request-actor-wrong")
+    refused(post(service, police, f"{path}/check", {"complete": True}), 403, "role-missing")
+    refused(post(service, police, f"{path}/withdrawal"), 403, "request-actor-wrong")
+    refused(stranger.call(service.http, "GET", f"/exchange/v1/requests{path}"), 404, "not-found")
+    for each, sees in ((fund, True), (police, True), (bureau, True), (auditor, True), (stranger, False)):
+        listed = each.call(service.http, "GET", "/exchange/v1/requests").json()["requests"]
+        assert (asked["id"] in {one["id"] for one in listed}) is sees, each.client_id
+    told = [each["reason"] for each in records(service, asked["id"]) if each["outcome"] == "refused"]
+    assert {"not-found", "request-state-wrong", "request-actor-wrong"} == set(told)
+
+
+def test_what_the_catalogue_lacks_is_asked_for_and_cannot_be_provided_before_it_is_there(
+    service: Service, fund: System, police: System, bureau: System
+) -> None:
+    refused(post(service, fund, "", body(resource="land-titles")), 422, "request-invalid")
+    asked = ask(service, fund, resource="land-titles", title="不动产登记信息", owner=PERSONS.department)
+    assert asked["sharing_class"] == "not-on-platform"
+    path = f"/{asked['id']}"
+    ok(post(service, bureau, f"{path}/check", {"complete": True}))
+    ok(post(service, police, f"{path}/answer", {"answer": "grant"}))
+    refused(post(service, police, f"{path}/provision"), 404, "resource-unknown")
+
+
+def test_requests_that_make_no_sense_are_refused_and_recorded(service: Service, fund: System) -> None:
+    for changes, status, code in (
+        ({"fields": ["shoe_size"]}, 422, "field-unknown"),
+        ({"until": "2020-01-01T00:00:00Z"}, 422, "request-invalid"),
+        ({"per_day": 0}, 422, "invalid-request"),
+        ({"modes": ["guess"]}, 422, "invalid-request"),
+        ({"until": "9999-99-99"}, 422, "invalid-request"),
+        ({"purpose": f"关于 {SUBJECT}"}, 422, "invalid-request"),
+        ({"clear_fields": ["address"]}, 422, "request-invalid"),
+    ):
+        given = body(**changes)
+        reply = post(service, fund, "", given)
+        refused(reply, status, code)
+        assert SUBJECT not in reply.text
+        if code != "invalid-request":
+            assert [each["reason"] for each in records(service, given["id"])] == [code]
+        assert service.sql("SELECT FROM exchange.share_request WHERE id = %s", given["id"]) == []
+
+
+def test_terms_that_pass_are_told_once_counted_and_open_a_dispute(
+    service: Service, police: System, bureau: System, go_on: Round_
+) -> None:
+    late = service.system("late", Role.DEPARTMENT_SYSTEM, department=THIRD)
+    answered, waiting = (ask(service, late)["id"] for _ in range(2))
+    for each in (answered, waiting):
+        ok(post(service, bureau, f"/{each}/check", {"complete": True}))
+    ok(post(service, police, f"/{answered}/answer", {"answer": "refuse", "reason": "x"}))
+    refused(post(service, late, f"/{waiting}/dispute", {"reason": "逾期"}), 409, "dispute-not-open")
+    # As if it had been checked two months ago.
+    service.sql("UPDATE exchange.share_request SET due_on = due_on - 60 WHERE id = %s", waiting)
+    go_on(datetime.now(UTC))
+    go_on(datetime.now(UTC))
+    overdue = late.call(service.http, "GET", "/exchange/v1/requests?overdue=true").json()["requests"]
+    assert [each["id"] for each in overdue] == [waiting]
+    assert overdue[0]["overdue"] is True
+    for system in (police, bureau):
+        notices = system.call(service.http, "GET", "/exchange/v1/requests/notices?unseen=true").json()[
+            "notices"
+        ]
+        (notice,) = [each for each in notices if each["request"] == waiting]
+        assert (notice["step"], notice["kind"]) == ("answer", "overdue")
+        number = notice["id"]
+        refused(post(service, late, f"/notices/{number}/seen"), 404, "not-found")
+        assert post(service, system, f"/notices/{number}/seen").status_code == 204
+        left = system.call(service.http, "GET", "/exchange/v1/requests/notices?unseen=true").json()["notices"]
+        assert number not in {each["id"] for each in left}
+    assert [each["late"] for each in records(service, waiting) if each["event"] == "request-overdue"] == [
+        "owner"
+    ]
+    assert ok(post(service, late, f"/{waiting}/dispute", {"reason": "逾期未答复"}))["state"] == "disputed"
+    month = f"{datetime.now(UTC) + timedelta(hours=8):%Y-%m}"
+    counted = police.call(service.http, "GET", "/exchange/v1/statistics/requests").json()["requests"]
+    (figures,) = [each for each in counted if each["month"] == month]
+    assert figures["department"] == PERSONS.department
+    assert figures["overdue"] == 1
+    assert figures["refused"] >= 1
+    assert figures["disputed"] >= 2
+    assert figures["answered_in_time"] == figures["answered"] < figures["asked"]
+    assert figures["median_working_days"] == 0
+    everyone = bureau.call(service.http, "GET", "/exchange/v1/statistics/requests").json()["requests"]
+    assert {each["department"] for each in everyone} > {PERSONS.department}
+    assert bureau.call(
+        service.http, "GET", "/exchange/v1/statistics/requests?from=2020-01-01&to=2020-02-01"
+    ).json() == {"requests": []}
+
+
+def test_what_has_outlived_itself_expires_with_its_grant(
+    service: Service, bureau: System, go_on: Round_
+) -> None:
+    short = service.system("short", Role.DEPARTMENT_SYSTEM, department=ASKING)
+    until = datetime.now(UTC) + timedelta(days=30)
+    asked = ask(service, short, resource="legal-entities-basic", fields=["name"], until=until.isoformat())
+    grant = ok(post(service, bureau, f"/{asked['id']}/check", {"complete": True}))["grant"]
+    waiting = ask(service, short, until=until.isoformat())
+    go_on(until)
+    for each in (asked, waiting):
+        state = short.call(service.http, "GET", f"/exchange/v1/requests/{each['id']}").json()["state"]
+        assert state == "expired"
+    assert service.sql("SELECT ended_at IS NOT NULL FROM exchange.share_grant WHERE id = %s", grant) == [
+        (True,)
+    ]
+
+
+def test_requests_and_grants_say_the_same_whoever_dies_in_between(
+    service: Service, bureau: System, go_on: Round_
+) -> None:
+    def entities(name: str) -> dict[str, Any]:
+        system = service.system(name, Role.DEPARTMENT_SYSTEM, department=ASKING)
+        asked = ask(service, system, resource="legal-entities-basic", fields=["name"])
+        return ok(post(service, bureau, f"/{asked['id']}/check", {"complete": True}))
+
+    lost, left, ended = entities("lost"), entities("left"), entities("ended")
+    # Died before the grant was given; died before it was ended; ended by itself.
+    service.sql("DELETE FROM exchange.share_grant WHERE id = %s", lost["grant"])
+    service.sql("UPDATE exchange.share_request SET state = 'withdrawn' WHERE id = %s", left["id"])
+    assert bureau.call(service.http, "DELETE", f"/exchange/v1/grants/{ended['grant']}").status_code == 204
+    go_on(datetime.now(UTC))
+    standing = {
+        str(each) for (each,) in service.sql("SELECT id FROM exchange.share_grant WHERE ended_at IS NULL")
+    }
+    assert lost["grant"] in standing
+    assert standing.isdisjoint({left["grant"], ended["grant"]})
+    assert bureau.call(service.http, "GET", f"/exchange/v1/requests/{ended['id']}").json()["state"] == "ended"
+    again = go_on(datetime.now(UTC))
+    assert (again.overdue, again.mended) == (0, 0)
+
+
+def test_of_two_answers_at_once_one_counts(
+    service: Service, fund: System, police: System, bureau: System
+) -> None:
+    path = f"/{ask(service, fund)['id']}"
+    ok(post(service, bureau, f"{path}/check", {"complete": True}))
+    headers = {"Authorization": f"Bearer {police.token(service.http, 'urn:zhengtong:exchange')}"}
+
+    async def at_once() -> list[int]:
+        async with httpx.AsyncClient(base_url=service.settings.base_url, headers=headers, timeout=30) as http:
+            replies = await asyncio.gather(
+                *(
+                    http.post(f"/exchange/v1/requests{path}/answer", json=answer)
+                    for answer in [{"answer": "grant"}, {"answer": "refuse", "reason": "x"}] * 4
+                )
+            )
+        return sorted(reply.status_code for reply in replies)
+
+    found = asyncio.run(at_once())
+    assert set(found) == {200, 409}
+    history = fund.call(service.http, "GET", f"/exchange/v1/requests{path}").json()["history"]
+    assert len(history) == 3

@@ -1,0 +1,91 @@
+"""Commands on subscriptions: what could not be delivered, and trying it again."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import click
+
+from exchange.audit.record import prepare
+from exchange.subscriptions import feed_tables
+from exchange.subscriptions.recording import insert_records
+from exchange.subscriptions.routes import shown_dead
+from foundation import database
+from foundation.identity.principals import Principal, Role
+from foundation.language import _, both
+from foundation.settings import Settings
+from zhengtong.command import JSON_OPTION, one_line, print_json
+
+Result = TypeVar("Result")
+
+OPERATOR = Principal("operator-command", "", frozenset({Role.OPERATOR}))
+"""As whom the commands act."""
+
+
+@click.group(help="变更订阅 · Subscriptions to changes")
+def subscription() -> None:
+    """Hold the commands on subscriptions."""
+
+
+def _with_connection(settings: Settings, work: Callable[[Any], Awaitable[Result]]) -> Result:
+    async def opened(address: str) -> Result:
+        async with (
+            database.pool(address, 1) as pool,
+            pool.acquire() as connection,
+            connection.transaction(),
+        ):
+            return await work(connection)
+
+    with database.running_database(settings) as address:
+        database.require_current_schema(address)
+        return asyncio.run(opened(address))
+
+
+@subscription.command("dead", help="投递失败的事件 · Events that were given up; exit 1 if there are any")
+@click.option("--subscription", "one", type=click.UUID, help="只看一个订阅 · One subscription only")
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
+@JSON_OPTION
+@click.pass_context
+@one_line
+def dead(context: click.Context, one: uuid.UUID | None, limit: int, as_json: bool) -> None:
+    async def work(connection: Any) -> list[dict[str, Any]]:
+        return [shown_dead(each) for each in await feed_tables.dead(connection, one, limit)]
+
+    found = _with_connection(context.obj, work)
+    if as_json:
+        print_json(found)
+    else:
+        for each in found:
+            click.echo(
+                f"{each['subscription']} {each['sequence']:>8} {each['kind']:<22} {each['attempts']:>3}"
+                f" {each['last_failure']}"
+            )
+        click.echo(both(_("{count} events lie dead"), count=len(found)))
+    context.exit(1 if found else 0)
+
+
+@subscription.command("retry", help="重新投递失败的事件 · Try events again that were given up")
+@click.option(
+    "--subscription", "one", type=click.UUID, help="只投一个订阅 · One subscription only; none: all"
+)
+@JSON_OPTION
+@click.pass_obj
+@one_line
+def retry(settings: Settings, one: uuid.UUID | None, as_json: bool) -> None:
+    now = datetime.now(UTC)
+
+    async def work(connection: Any) -> int:
+        which = None if one is None else str(one)
+        told = prepare("events-revived", "accepted", OPERATOR, now, subscription=which)
+        await insert_records(connection, [told])
+        return await feed_tables.revive(connection, one, None, now)
+
+    count = _with_connection(settings, work)
+    if as_json:
+        print_json({"events": count})
+    else:
+        click.echo(both(_("{count} events are tried again"), count=count))
