@@ -150,7 +150,9 @@ async def sign(
         await tables.add(connection, new)
         await offer_states.sign(connection, offer.id, record.id, now)
         await plans.settle_if_done(connection, offer.plan, offer.material, now)
-        return new
+        stored = await tables.find(connection, offer.id)
+        assert stored is not None
+        return stored
 
 
 async def verify_due(planning: Planning, now: datetime) -> int:

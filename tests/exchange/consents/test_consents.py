@@ -81,8 +81,9 @@ def evidence(service: Service, fund: System, case: str) -> dict[str, Any]:
 
 
 def events(service: Service, case: str) -> list[tuple[str, str]]:
-    rows = service.sql("SELECT content FROM exchange.access_record ORDER BY recorded_at, id")
+    rows = service.sql("SELECT content FROM exchange.access_record")
     found = [orjson.loads(content) for (content,) in rows]
+    found.sort(key=lambda each: (each["at"], each["event"] == "plan"))
     return [(each["event"], each["outcome"]) for each in found if each.get("case") == case]
 
 

@@ -15,7 +15,7 @@ from demonstration.parties import System
 from exchange.audit.receipt import answer_digest
 from exchange.plans.statement import TYPE
 from exchange.queries.answer import subject_matches
-from exchange.queries.verify import TYPE as ANSWER_TYPE
+from exchange.queries.attest import TYPE as ANSWER_TYPE
 from foundation.identity.principals import Role
 from foundation.signing import Algorithm, PublicKey, verify_compact
 from tests.conftest import Service
@@ -44,10 +44,10 @@ def said(service: Service, jws: str, typ: str) -> dict[str, Any]:
 
 
 def records(service: Service, case: str) -> list[dict[str, Any]]:
-    found = [
-        orjson.loads(content)
-        for (content,) in service.sql("SELECT content FROM exchange.access_record ORDER BY recorded_at")
-    ]
+    rows = service.sql("SELECT content FROM exchange.access_record")
+    found = [orjson.loads(content) for (content,) in rows]
+    # A plan and its questions are of one moment; the plan's own record is the last.
+    found.sort(key=lambda each: (each["at"], each["event"] == "plan"))
     return [each for each in found if each.get("case") == case]
 
 
