@@ -12,13 +12,19 @@ import exchange.batches.routes
 import exchange.catalog.drafts.routes
 import exchange.catalog.formats.routes
 import exchange.catalog.routes
+import exchange.commitments.routes
+import exchange.consents.routes
 import exchange.corrections.routes
 import exchange.grants.routes
 import exchange.matters.routes
+import exchange.outbox.routes
+import exchange.plans.routes
 import exchange.queries.routes
 import exchange.relaying.routes
 import exchange.requests.routes
+import exchange.statistics.routes
 import exchange.subscriptions.routes
+from exchange.plans.plan import Planning
 from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
 from foundation.identity.guard import Guard
@@ -26,6 +32,7 @@ from foundation.openapi import complete, operation_id
 from foundation.problems import ProblemTable, install
 from foundation.shortcut import Shortcut
 from foundation.unavailable import UNAVAILABLE
+from foundation.workdays import load_calendar
 
 AUDIENCE = "urn:zhengtong:exchange"
 
@@ -43,6 +50,11 @@ TAGS = {
     "corrections": "Wrong values, reported and set right 校核",
     "subscriptions": "Changes of subjects, delivered or read 订阅",
     "matters": "Service matters and what can take the place of their papers 政务服务事项",
+    "plans": "What of a case's papers is settled, and how the rest can be 办件计划",
+    "consents": "Evidence that goes out only with the applicant's consent 授权同意",
+    "commitments": "Statements in the place of papers, verified later 告知承诺",
+    "statistics": "What was counted, each number traceable to its records 统计",
+    "outbox": "What other systems are told 外发",
     "ingest": "Data that departments send 推送",
 }
 """Tags of the routes with their descriptions; a room that has a tag of its own adds it here."""
@@ -69,6 +81,7 @@ def create_app(
     )
     app.state.exchange = ports
     app.state.guard = guard
+    app.state.planning = Planning(ports, load_calendar(ports.settings.workdays_file))
     included = [
         exchange.catalog.routes.router,
         exchange.catalog.drafts.routes.router,
@@ -82,6 +95,11 @@ def create_app(
         exchange.matters.routes.router,
         exchange.corrections.routes.router,
         exchange.relaying.routes.router,
+        exchange.plans.routes.router,
+        exchange.consents.routes.router,
+        exchange.commitments.routes.router,
+        exchange.statistics.routes.router,
+        exchange.outbox.routes.router,
         *routers,
     ]
     for router in included:

@@ -22,8 +22,10 @@ from exchange.batches.work import work_forever as work_on_batches
 from exchange.catalog.drafts.edit import publish_seeds
 from exchange.catalog.follow import FollowedCatalogue
 from exchange.catalog.resources import read_seeds
+from exchange.commitments.rounds import see_to_plans
 from exchange.deadlines import load_deadlines
 from exchange.grants.held import Grants
+from exchange.plans.plan import Planning
 from exchange.ports import Exchange
 from exchange.queries.attest import PURPOSE as ANSWER_PURPOSE
 from exchange.registers.freshness import Freshness
@@ -46,6 +48,7 @@ from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings, load_master_key
 from foundation.signing import Algorithm, CertificateAuthority, KeyStore, decode_base64url
 from foundation.webhooks.sending import sender
+from foundation.workdays import load_calendar
 from license_registry.catalog.types import load_types
 from license_registry.issuing.bulk.jobs import work_forever
 from license_registry.lifecycle.status_lists import PURPOSE as CREDENTIAL_PURPOSE
@@ -201,6 +204,8 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         await stack.enter_async_context(_task(exchange.corrections.following.rounds(served)))
         await stack.enter_async_context(_task(work_on_batches(served)))
         webhooks = await stack.enter_async_context(sender(settings))
+        planning = Planning(served, load_calendar(settings.workdays_file))
+        await stack.enter_async_context(_task(see_to_plans(planning, webhooks)))
         await stack.enter_async_context(_task(go_on_forever(served, FollowedLicences(registry), webhooks)))
         yield House(
             exchange=served,
