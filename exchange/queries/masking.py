@@ -1,4 +1,4 @@
-"""Masking: what a query shows of a field with a mask in the catalogue, where the grant does not disclose it in clear.
+"""Masking: what a query shows of a field that the grant does not disclose in clear, by the rule of the catalogue.
 
 No mask tells how long the value is, except of an identifier, which is always as long.
 """
@@ -14,10 +14,10 @@ HIDDEN = "******"
 
 
 def masked(value: Any, rule: Masking) -> Any:
-    """Return a value as it may be shown by the rule of its field; None stays None."""
-    if value is None or rule == Masking.NONE:
+    """Return a value as it may be shown; None stays None."""
+    if value is None or rule is Masking.NONE:
         return value
-    return _RULES[rule](str(value))
+    return _RULES.get(rule, _hidden)(str(value))
 
 
 def _hidden(_text: str) -> str:
@@ -45,5 +45,4 @@ _RULES: Mapping[Masking, Callable[[str], str]] = {
     Masking.IDENTIFIER: _identifier,
     Masking.DATE: _date,
     Masking.ADDRESS: _address,
-    Masking.HIDDEN: _hidden,
 }

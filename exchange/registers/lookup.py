@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from exchange.registers.schemas import RegisterSchema
 from foundation.grouping import Grouped
@@ -44,32 +44,14 @@ def statement(register: RegisterSchema) -> str:
     )
 
 
-class LicenceRows(Protocol):
-    """The registry of licences, asked for a licence as if it were a row of a register."""
-
-    async def row(self, resource: str, holder: bytes) -> RegisterRow | None:
-        """Return the licence that somebody holds in force, all of it in the clear part.
-
-        None where there is none, and where there are several: none of them speaks for the others.
-
-        Args:
-            resource: id of the resource that the licence's type is.
-            holder: blind index.
-        """
-
-
 class Lookups:
     """Looks up subjects; questions that run at the same moment share one round trip (`Grouped`).
 
     Args:
         pool: asyncpg pool; its connections keep the statements prepared.
-        licences: answers for what has a name and no table.
     """
 
-    def __init__(
-        self, pool: Any, registers: Iterable[RegisterSchema], licences: LicenceRows | None = None
-    ) -> None:
-        self._licences = licences
+    def __init__(self, pool: Any, registers: Iterable[RegisterSchema]) -> None:
         self._by_register = {
             register.name: Grouped(partial(_find, pool, statement(register))) for register in registers
         }
@@ -77,12 +59,10 @@ class Lookups:
     async def find(self, register: RegisterSchema, subject: bytes) -> RegisterRow | None:
         """Return the row of a subject, None if the register has none; `subject` is the blind index.
 
-        What describes fields that stand in no register here has no table; a licence type has a name all the same.
+        What describes fields that stand in no register here has no table, and no rows.
         """
         if not register.table:
-            if self._licences is None or not register.name:
-                return None
-            return await self._licences.row(register.name, subject)
+            return None
         return await self._by_register[register.name](subject)
 
     @contextlib.asynccontextmanager
