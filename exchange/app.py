@@ -50,9 +50,9 @@ def create_app(
     app.include_router(exchange.queries.routes.router)
     app.include_router(exchange.audit.routes.router)
     app.include_router(exchange.requests.routes.router)
-    app.include_router(exchange.corrections.routes.router)
     app.include_router(exchange.subscriptions.routes.router)
     app.include_router(exchange.matters.routes.router)
+    app.include_router(exchange.corrections.routes.router)
     for router in routers:
         app.include_router(router)
     for name, value in (state or {}).items():

@@ -22,13 +22,6 @@ from foundation.settings import Settings
 from foundation.signing import KeyStore
 
 
-class SourceContacts(Protocol):
-    """Who is to be turned to at a source of data."""
-
-    async def contacts(self, sources: Collection[str]) -> Mapping[str, str]:
-        """Return source → department and office to turn to, of those that are known."""
-
-
 class LicencesHeld(Protocol):
     """The registry of licences; the exchange does not know where it is."""
 
@@ -75,6 +68,13 @@ class LicenceChanges(Protocol):
         Args:
             identified: with the identifiers of the holders.
         """
+
+
+class SourceContacts(Protocol):
+    """Who is to be turned to at a source of data."""
+
+    async def contacts(self, sources: Collection[str]) -> Mapping[str, str]:
+        """Return source → department and office to turn to, of those that are known."""
 
 
 @dataclass(frozen=True, slots=True)

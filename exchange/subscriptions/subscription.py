@@ -77,7 +77,6 @@ class Subscription:
         reason: why it was stopped.
         head: sequence of the newest event in its feed; 0 before the first.
         forgotten: events up to this sequence are no longer kept.
-        batch: how many events are sent together next; less after a failure.
         failures: requests that failed, one after the other.
     """
 
@@ -97,7 +96,6 @@ class Subscription:
     state_since: datetime | None = None
     head: int = 0
     forgotten: int = 0
-    batch: int = 100
     failures: int = 0
 
     def same_as(self, other: Subscription) -> bool:

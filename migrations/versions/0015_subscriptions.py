@@ -42,7 +42,6 @@ CREATE TABLE exchange.subscription (
     state_since timestamptz,
     head bigint NOT NULL,
     forgotten bigint NOT NULL,
-    batch integer NOT NULL,
     failures integer NOT NULL,
     not_before timestamptz,
     leased_until timestamptz

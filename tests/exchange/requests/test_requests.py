@@ -299,7 +299,7 @@ def test_what_is_not_shared_is_refused_in_the_same_breath_with_its_law(
     asked = ask(service, fund, resource=name, fields=["name"])
     assert (asked["state"], asked["answer"], asked["legal_basis"]) == ("refused", "refuse", "某法第十条")
     assert asked["due_on"] is None
-    assert [each["event"] for each in records(service, asked["id"])] == ["request-submit", "request-refuse"]
+    assert {each["event"] for each in records(service, asked["id"])} == {"request-submit", "request-refuse"}
     # Even a decision for the requester grants nothing that the law keeps.
     path = f"/{asked['id']}"
     ok(post(service, fund, f"{path}/dispute", {"reason": "x"}))
