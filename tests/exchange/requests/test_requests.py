@@ -15,6 +15,8 @@ from click.testing import CliRunner
 
 from demonstration.parties import System
 from exchange.catalog.resources import load_catalogue
+from exchange.requests import tables
+from exchange.requests.act import settle_grants
 from exchange.requests.overdue import Round, go_round
 from foundation.identifiers import CitizenId
 from foundation.identity.principals import Role
@@ -434,6 +436,28 @@ def test_requests_and_grants_say_the_same_whoever_dies_in_between(
     assert bureau.call(service.http, "GET", f"/exchange/v1/requests/{ended['id']}").json()["state"] == "ended"
     again = go_on(datetime.now(UTC))
     assert (again.overdue, again.mended) == (0, 0)
+
+
+def test_a_grant_that_comes_after_its_request_was_withdrawn_does_not_stand(
+    service: Service, bureau: System
+) -> None:
+    hasty = service.system("hasty", Role.DEPARTMENT_SYSTEM, department=ASKING)
+    asked = ask(service, hasty, resource="legal-entities-basic", fields=["name"])
+    grant = ok(post(service, bureau, f"/{asked['id']}/check", {"complete": True}))["grant"]
+    service.sql("DELETE FROM exchange.share_grant WHERE id = %s", grant)
+
+    async def provide_late() -> None:
+        async with open_house(service.settings, service.address) as house:
+            provided = await tables.find(house.exchange.pool, uuid.UUID(asked["id"]))
+            assert provided is not None
+            # Withdrawn between the request's transaction and the grant.
+            await asyncio.to_thread(ok, post(service, hasty, f"/{asked['id']}/withdrawal"))
+            await settle_grants(house.exchange, provided, None, "x", datetime.now(UTC))
+
+    asyncio.run(provide_late())
+    assert service.sql("SELECT ended_at IS NOT NULL FROM exchange.share_grant WHERE id = %s", grant) == [
+        (True,)
+    ]
 
 
 def test_of_two_answers_at_once_one_counts(
