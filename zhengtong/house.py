@@ -22,13 +22,16 @@ from exchange.batches.work import work_forever as work_on_batches
 from exchange.catalog.drafts.edit import publish_seeds
 from exchange.catalog.follow import FollowedCatalogue
 from exchange.catalog.resources import read_seeds
+from exchange.commitments.rounds import see_to_plans
 from exchange.deadlines import load_deadlines
 from exchange.grants.held import Grants
+from exchange.plans.plan import Planning
 from exchange.ports import Exchange
 from exchange.queries.attest import PURPOSE as ANSWER_PURPOSE
 from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
 from exchange.registers.schemas import load_registers
+from exchange.relaying.relays import CASCADE_PURPOSE, QUESTION_PURPOSE, Relays
 from exchange.subscriptions.delivering import PURPOSE as EVENT_PURPOSE
 from exchange.subscriptions.heads import Heads
 from exchange.subscriptions.rounds import go_on_forever
@@ -45,6 +48,7 @@ from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings, load_master_key
 from foundation.signing import Algorithm, CertificateAuthority, KeyStore, decode_base64url
 from foundation.webhooks.sending import sender
+from foundation.workdays import load_calendar
 from license_registry.catalog.types import load_types
 from license_registry.issuing.bulk.jobs import work_forever
 from license_registry.lifecycle.status_lists import PURPOSE as CREDENTIAL_PURPOSE
@@ -66,6 +70,8 @@ LEDGER_PURPOSE = "ledger"
 PURPOSES = {
     TOKEN_PURPOSE: Algorithm.ES256,
     ANSWER_PURPOSE: Algorithm.ES256,
+    QUESTION_PURPOSE: Algorithm.ES256,
+    CASCADE_PURPOSE: Algorithm.ES256,
     CREDENTIAL_PURPOSE: Algorithm.ES256,
     NOTICE_PURPOSE: Algorithm.ES256,
     EVENT_PURPOSE: Algorithm.ES256,
@@ -144,6 +150,11 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         await stack.enter_async_context(
             _task(run_forever(pool, tiles, log_signer, interval=settings.sequence_interval_seconds))
         )
+        relays = Relays(
+            pool, keys, settings.base_url, await stack.enter_async_context(httpx.AsyncClient(timeout=5))
+        )
+        await relays.load()
+        await stack.enter_async_context(_task(relays.follow_forever()))
         audiences = (exchange.app.AUDIENCE, license_registry.app.AUDIENCE)
         server = AuthorisationServer(
             settings.base_url, audiences, engine, keys, certificates, settings.access_token_seconds
@@ -187,11 +198,14 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             await asyncio.to_thread(load_deadlines, settings),
             heads,
             MappedContacts(settings.sources_folder),
+            relays,
         )
         await stack.enter_async_context(_task(exchange.requests.overdue.rounds(served)))
         await stack.enter_async_context(_task(exchange.corrections.following.rounds(served)))
         await stack.enter_async_context(_task(work_on_batches(served)))
         webhooks = await stack.enter_async_context(sender(settings))
+        planning = Planning(served, load_calendar(settings.workdays_file))
+        await stack.enter_async_context(_task(see_to_plans(planning, webhooks)))
         await stack.enter_async_context(_task(go_on_forever(served, FollowedLicences(registry), webhooks)))
         yield House(
             exchange=served,

@@ -78,6 +78,14 @@ async def published(connection: Any, code: str) -> dict[str, Any] | None:
     return found
 
 
+async def version(connection: Any, code: str, number: int) -> dict[str, Any] | None:
+    """Return one version of a description, whatever its state."""
+    found: dict[str, Any] | None = await connection.fetchval(
+        "SELECT document FROM exchange.matter WHERE code = $1 AND version = $2", code, number
+    )
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
     """A version of a description, and where it stands: `draft`, `published` or `retired`."""
