@@ -25,6 +25,7 @@ from exchange.deadlines import load_deadlines
 from exchange.grants.held import Grants
 from exchange.ports import Exchange
 from exchange.queries.attest import PURPOSE as ANSWER_PURPOSE
+from exchange.queries.misses import Misses
 from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
 from exchange.registers.schemas import load_registers
@@ -139,6 +140,8 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         await stack.enter_async_context(lookups.running())
         grants = Grants(pool)
         await stack.enter_async_context(grants.followed())
+        misses = Misses(pool, settings.unknown_subjects_per_hour)
+        await stack.enter_async_context(misses.followed())
         await stack.enter_async_context(
             _task(run_forever(pool, tiles, log_signer, interval=settings.sequence_interval_seconds))
         )
@@ -182,6 +185,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             tiles,
             RegisteredLicences(pool, vault, registry.types),
             Freshness(pool),
+            misses,
             await asyncio.to_thread(load_deadlines, settings),
             heads,
             MappedContacts(settings.sources_folder),

@@ -30,12 +30,14 @@ from sqlalchemy import MetaData, create_engine, inspect, make_url, text
 from sqlalchemy.exc import ProgrammingError
 
 import connectors.deadlines  # noqa: F401 -- with its table
+import exchange.audit.findings
 import exchange.audit.tables
 import exchange.catalog.tables
 import exchange.corrections.tables
 import exchange.grants.tables
 import exchange.matters.decisions
 import exchange.matters.tables
+import exchange.queries.misses
 import exchange.registers.entries
 import exchange.registers.links
 import exchange.registers.tables
