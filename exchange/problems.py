@@ -21,6 +21,7 @@ EXCHANGE_PROBLEMS: ProblemTable = {
     "mode-not-granted": ProblemKind(403, _("The grant does not allow to ask this way")),
     "outside-hours": ProblemKind(403, _("The grant does not hold at this time of day")),
     "subject-not-covered": ProblemKind(403, _("The grant does not cover the subject")),
+    "too-many-unknown": ProblemKind(429, _("Too many subjects that are not known")),
     "quota-exceeded": ProblemKind(429, _("The quota of the grant is used up")),
     "grant-malformed": ProblemKind(422, _("A grant cannot be given so")),
     "grant-not-in-force": ProblemKind(403, _("The grant is not in force")),

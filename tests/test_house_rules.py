@@ -117,6 +117,7 @@ COMMAND_LINE_ONLY = {
     "correction-refused",
     "no-windows",
     "following-already",
+    "key-of-another",
     "offline-code-invalid",
     "licence-type-broken",
     "matter-layout-unknown",
