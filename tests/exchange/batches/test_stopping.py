@@ -49,7 +49,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
 
     async def held(*arguments: Any) -> None:
         made.arrived.release()
-        while not made.open.acquire(blocking=False):  # noqa: ASYNC110 -- opened by another thread
+        while not made.open.acquire(blocking=False):  # noqa: ASYNC110 -- another thread opens it
             await asyncio.sleep(0.01)
         await write(*arguments)
 
