@@ -108,7 +108,9 @@ def test_entities_are_renamed_and_struck_off(told: Told) -> None:
         await city.give(
             resource="legal-entities-basic", fields=frozenset({"name", "representative_name", "address"})
         )
-        feed = await city.subscribe("entity-renamed", "representative-changed", "entity-struck-off", e=ENTITY)
+        feed = await city.subscribe(
+            "entity-renamed", "representative-changed", "entity-struck-off", "entity-restored", e=ENTITY
+        )
         city.entities((ENTITY, "乙", "西路", "李"), kept)
         city.entities(kept)
         assert await city.tell() == 3
@@ -117,9 +119,20 @@ def test_entities_are_renamed_and_struck_off(told: Told) -> None:
             ("representative-changed", ["representative_name"]),
             ("entity-struck-off", []),
         ]
-        city.entities((ENTITY, "乙", "西路", "李"), kept)  # it comes back, and is struck off again
+        city.entities((ENTITY, "丙", "西路", "李"), kept)  # it comes back by another name
+        assert await city.tell() == 2
         city.entities(kept)
-        assert await city.tell() == 1
+        city.entities((ENTITY, "丙", "西路", "李"), kept)
+        city.entities((ENTITY, "丁", "西路", "李"), kept)
+        assert await city.tell() == 3
+        assert [(e["kind"], e["fields"]) for e in (await city.read(feed, after=3)).events] == [
+            ("entity-restored", []),
+            ("entity-renamed", ["name"]),
+            ("entity-struck-off", []),
+            ("entity-restored", []),
+            ("entity-renamed", ["name"]),
+        ]
+        assert city.sql("SELECT count(*) FROM exchange.register_return") == [(0,)]
 
     told(story)
 
