@@ -387,8 +387,9 @@ def _merge(
     # A subject that was ended and comes back goes on counting its versions, and its return is told.
     ((inserted,),) = run(
         "WITH brought AS (INSERT INTO {table} (subject, content, sealed, fingerprint, source, run_id, origin_part,"
-        " origin_row, version, valid_from, provenance) SELECT subject, content, sealed, fingerprint, %(source)s, %(run)s,"
-        " %(part)s, origin_row, coalesce((SELECT max(version) FROM {history} h WHERE h.subject = staged.subject), 0) + 1,"
+        " origin_row, version, valid_from, provenance)"
+        " SELECT subject, content, sealed, fingerprint, %(source)s, %(run)s, %(part)s, origin_row,"
+        " coalesce((SELECT max(version) FROM {history} h WHERE h.subject = staged.subject), 0) + 1,"
         " %(now)s, provenance FROM staged ON CONFLICT (subject) DO NOTHING RETURNING subject, version),"
         " returned AS (INSERT INTO exchange.register_return (register, sequence, subject, version, returned_at)"
         " SELECT %(table)s, nextval(pg_get_serial_sequence('exchange.' || %(table)s || '_history', 'sequence')),"

@@ -115,7 +115,7 @@ def told(kinds: Kinds, wanted: frozenset[str], granted: frozenset[str]) -> list[
     """
     found: list[tuple[str, list[str]]] = []
     named: set[str] = set()
-    for kind in sorted(wanted & set(kinds), key=_RANKS.__getitem__):
+    for kind in sorted(wanted & set(kinds), key=lambda kind: (kind in GENERAL, _RANKS[kind])):
         fields = [name for name in kinds[kind] if name in granted and name not in named]
         if kinds[kind] and not fields:
             continue
