@@ -51,8 +51,9 @@ async def follow(exchange: Exchange, licences: LicenceChanges) -> int:
     Where nobody subscribes to a source, it is passed over.
     """
     found = 0
-    for register in load_registers().values():
-        found += await _follow_register(exchange, register)
+    registers = load_registers()
+    for name in sorted(await history_query.behind(exchange.pool, registers.values())):
+        found += await _follow_register(exchange, registers[name])
     return found + await _follow_licences(exchange, licences)
 
 

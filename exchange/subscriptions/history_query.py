@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from exchange.registers.schemas import RegisterSchema
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +30,25 @@ class Step:
 
 async def head(connection: Any, table: str) -> int:
     """Return the number of the newest step of a register."""
-    found: int = await connection.fetchval(
-        f"SELECT greatest((SELECT max(sequence) FROM exchange.{table}_history),"  # noqa: S608 -- our own tables
-        " (SELECT max(sequence) FROM exchange.register_return WHERE register = $1), 0)",
-        table,
-    )
+    found: int = await connection.fetchval(f"SELECT {_head(table)}")
     return found
+
+
+async def behind(pool: Any, registers: Iterable[RegisterSchema]) -> frozenset[str]:
+    """Return the names of registers that have gone on since they were last followed: one question for all."""
+    heads = " UNION ALL ".join(f"SELECT '{each.name}', {_head(each.table)}" for each in registers)
+    rows = await pool.fetch(
+        f"SELECT h.source FROM ({heads}) AS h (source, head)"  # noqa: S608 -- our own tables
+        " JOIN exchange.feed_cursor c USING (source) WHERE h.head > c.position"
+    )
+    return frozenset(row["source"] for row in rows)
+
+
+def _head(table: str) -> str:
+    return (
+        f"greatest((SELECT max(sequence) FROM exchange.{table}_history),"  # noqa: S608 -- our own tables
+        f" (SELECT max(sequence) FROM exchange.register_return WHERE register = '{table}'), 0)"
+    )
 
 
 async def steps(connection: Any, table: str, position: int, upto: int, *, everybody: bool) -> list[Step]:

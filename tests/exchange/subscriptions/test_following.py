@@ -290,6 +290,23 @@ def test_what_becomes_of_licences_is_told_in_the_order_of_the_log(told: Told) ->
     told(story)
 
 
+def test_following_scans_no_history(told: Told) -> None:
+    async def story(city: City) -> None:
+        from exchange.registers.schemas import load_registers
+        from exchange.subscriptions.history_query import _steps
+
+        asked = _steps(load_registers()["persons"].table)
+        for name, value in (("$1", "5"), ("$2", "9"), ("$3", "false"), ("$4", "'person'")):
+            asked = asked.replace(name, value)
+        with psycopg.connect(city.address) as connection:
+            connection.execute("SET enable_seqscan = off")
+            plan = "\n".join(line for (line,) in connection.execute("EXPLAIN " + asked))
+        assert "Seq Scan" not in plan
+        assert "person_history_sequence" in plan
+
+    told(story)
+
+
 def test_other_rooms_append_changes_in_their_own_transactions(told: Told) -> None:
     async def story(city: City) -> None:
         await city.give()
