@@ -8,6 +8,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 import exchange.audit.routes
+import exchange.batches.routes
 import exchange.catalog.drafts.routes
 import exchange.catalog.formats.routes
 import exchange.catalog.routes
@@ -48,11 +49,15 @@ def create_app(
     app.include_router(exchange.catalog.formats.routes.router)
     app.include_router(exchange.grants.routes.router)
     app.include_router(exchange.queries.routes.router)
+    app.include_router(exchange.batches.routes.router)
     app.include_router(exchange.audit.routes.router)
     app.include_router(exchange.requests.routes.router)
     app.include_router(exchange.subscriptions.routes.router)
     app.include_router(exchange.matters.routes.router)
     app.include_router(exchange.corrections.routes.router)
+    app.include_router(exchange.corrections.routes.router)
+    app.include_router(exchange.subscriptions.routes.router)
+    app.include_router(exchange.matters.routes.router)
     for router in routers:
         app.include_router(router)
     for name, value in (state or {}).items():

@@ -18,6 +18,7 @@ import exchange.corrections.following
 import exchange.requests.overdue
 import license_registry.app
 from exchange.audit.record import Recorder
+from exchange.batches.work import work_forever as work_on_batches
 from exchange.catalog.drafts.edit import publish_seeds
 from exchange.catalog.follow import FollowedCatalogue
 from exchange.catalog.resources import read_seeds
@@ -135,6 +136,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=5))
         recorder = Recorder(pool)
         await stack.enter_async_context(recorder.running())
+        types = await asyncio.to_thread(load_types, settings.licence_types_folder)
         lookups = Lookups(pool, load_registers().values())
         await stack.enter_async_context(lookups.running())
         grants = Grants(pool)
@@ -157,14 +159,14 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             vault,
             keys,
             await asyncio.to_thread(open_store, settings),
-            await asyncio.to_thread(load_types, settings.licence_types_folder),
+            types,
             StatusLists(pool, keys, issuer),
             RegisteredHolders(pool, vault),
             codes,
         )
         await stack.enter_async_context(_task(work_forever(registry)))
         await publish_seeds(pool, read_seeds(), now)
-        catalogue = FollowedCatalogue(pool, licence_resources(registry.types))
+        catalogue = FollowedCatalogue(pool, licence_resources(types))
         await catalogue.refresh(now)
         await stack.enter_async_context(_task(catalogue.follow()))
         heads = Heads(pool)
@@ -180,7 +182,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             lookups,
             catalogue,
             tiles,
-            RegisteredLicences(pool, registry.types),
+            RegisteredLicences(pool, vault, registry.types),
             Freshness(pool),
             await asyncio.to_thread(load_deadlines, settings),
             heads,
@@ -188,6 +190,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         )
         await stack.enter_async_context(_task(exchange.requests.overdue.rounds(served)))
         await stack.enter_async_context(_task(exchange.corrections.following.rounds(served)))
+        await stack.enter_async_context(_task(work_on_batches(served)))
         webhooks = await stack.enter_async_context(sender(settings))
         await stack.enter_async_context(_task(go_on_forever(served, FollowedLicences(registry), webhooks)))
         yield House(

@@ -31,6 +31,7 @@ from sqlalchemy.exc import ProgrammingError
 
 import connectors.deadlines  # noqa: F401 -- with its table
 import exchange.audit.tables
+import exchange.batches.tables
 import exchange.catalog.tables
 import exchange.corrections.tables
 import exchange.grants.tables
