@@ -119,6 +119,7 @@ COMMAND_LINE_ONLY = {
     "following-already",
     "offline-code-invalid",
     "licence-type-broken",
+    "matter-layout-broken",
     "matter-layout-unknown",
     "matters-unreadable",
     "line-invalid",  # stands in the report of a job
