@@ -120,6 +120,7 @@ COMMAND_LINE_ONLY = {
     "key-of-another",
     "offline-code-invalid",
     "licence-type-broken",
+    "matter-layout-broken",
     "matter-layout-unknown",
     "matters-unreadable",
     "line-invalid",  # stands in the report of a job
