@@ -8,11 +8,13 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 import exchange.audit.routes
+import exchange.batches.routes
 import exchange.catalog.drafts.routes
 import exchange.catalog.formats.routes
 import exchange.catalog.routes
 import exchange.commitments.routes
 import exchange.consents.routes
+import exchange.corrections.routes
 import exchange.grants.routes
 import exchange.matters.routes
 import exchange.outbox.routes
@@ -55,6 +57,7 @@ def create_app(
     app.include_router(exchange.catalog.formats.routes.router)
     app.include_router(exchange.grants.routes.router)
     app.include_router(exchange.queries.routes.router)
+    app.include_router(exchange.batches.routes.router)
     app.include_router(exchange.audit.routes.router)
     app.include_router(exchange.plans.routes.router)
     app.include_router(exchange.consents.routes.router)
@@ -62,6 +65,10 @@ def create_app(
     app.include_router(exchange.statistics.routes.router)
     app.include_router(exchange.outbox.routes.router)
     app.include_router(exchange.requests.routes.router)
+    app.include_router(exchange.subscriptions.routes.router)
+    app.include_router(exchange.matters.routes.router)
+    app.include_router(exchange.corrections.routes.router)
+    app.include_router(exchange.corrections.routes.router)
     app.include_router(exchange.subscriptions.routes.router)
     app.include_router(exchange.matters.routes.router)
     for router in routers:

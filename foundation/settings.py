@@ -52,6 +52,14 @@ class Settings(BaseSettings):
     maximum_ingest_bytes: int = Field(
         default=64 << 20, ge=1024, description="Largest batch that a department may send at once"
     )
+    maximum_batch_bytes: int = Field(
+        default=256 << 20,
+        ge=1024,
+        description="Largest batch of questions that a department may send at once",
+    )
+    batch_result_days: int = Field(
+        default=7, ge=1, le=90, description="Days for which the result of a batch can be fetched"
+    )
 
     object_store: Literal["files", "s3"] = "files"
     s3_endpoint: str | None = None

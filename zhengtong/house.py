@@ -14,8 +14,11 @@ import httpx
 import jwt
 
 import exchange.app
+import exchange.corrections.following
+import exchange.requests.overdue
 import license_registry.app
 from exchange.audit.record import Recorder
+from exchange.batches.work import work_forever as work_on_batches
 from exchange.catalog.drafts.edit import publish_seeds
 from exchange.catalog.follow import FollowedCatalogue
 from exchange.catalog.resources import read_seeds
@@ -28,7 +31,6 @@ from exchange.queries.attest import PURPOSE as ANSWER_PURPOSE
 from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
 from exchange.registers.schemas import load_registers
-from exchange.requests.overdue import rounds
 from exchange.subscriptions.delivering import PURPOSE as EVENT_PURPOSE
 from exchange.subscriptions.heads import Heads
 from exchange.subscriptions.rounds import go_on_forever
@@ -55,6 +57,7 @@ from license_registry.ports import Registry
 from license_registry.presenting.tables import Codes
 from license_registry.store.objects import open_store
 from license_registry.wallets.requests import PURPOSE as REQUEST_PURPOSE
+from zhengtong.contacts import MappedContacts
 from zhengtong.held_licences import RegisteredLicences
 from zhengtong.holders import RegisteredHolders
 from zhengtong.licence_changes import FollowedLicences
@@ -136,6 +139,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=5))
         recorder = Recorder(pool)
         await stack.enter_async_context(recorder.running())
+        types = await asyncio.to_thread(load_types, settings.licence_types_folder)
         lookups = Lookups(pool, load_registers().values())
         await stack.enter_async_context(lookups.running())
         grants = Grants(pool)
@@ -158,14 +162,14 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             vault,
             keys,
             await asyncio.to_thread(open_store, settings),
-            await asyncio.to_thread(load_types, settings.licence_types_folder),
+            types,
             StatusLists(pool, keys, issuer),
             RegisteredHolders(pool, vault),
             codes,
         )
         await stack.enter_async_context(_task(work_forever(registry)))
         await publish_seeds(pool, read_seeds(), now)
-        catalogue = FollowedCatalogue(pool, licence_resources(registry.types))
+        catalogue = FollowedCatalogue(pool, licence_resources(types))
         await catalogue.refresh(now)
         await stack.enter_async_context(_task(catalogue.follow()))
         heads = Heads(pool)
@@ -181,12 +185,15 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             lookups,
             catalogue,
             tiles,
-            RegisteredLicences(pool, registry.types),
+            RegisteredLicences(pool, vault, registry.types),
             Freshness(pool),
             await asyncio.to_thread(load_deadlines, settings),
             heads,
+            MappedContacts(settings.sources_folder),
         )
-        await stack.enter_async_context(_task(rounds(served)))
+        await stack.enter_async_context(_task(exchange.requests.overdue.rounds(served)))
+        await stack.enter_async_context(_task(exchange.corrections.following.rounds(served)))
+        await stack.enter_async_context(_task(work_on_batches(served)))
         webhooks = await stack.enter_async_context(sender(settings))
         planning = Planning(served, load_calendar(settings.workdays_file))
         await stack.enter_async_context(_task(see_to_plans(planning, webhooks)))

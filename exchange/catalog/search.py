@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources as files
+from itertools import accumulate
 
 import orjson
 from pypinyin import Style, lazy_pinyin
@@ -39,32 +42,11 @@ class Hit:
     matched: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Term:
-    """A text of a resource in the forms that it is found by."""
-
-    weight: float
-    shown: str
-    text: str
-    pinyin: str
-    initials: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A resource with its terms; `everything` holds all forms of them, so that most resources are passed by at once."""
-
-    resource: Resource
-    terms: tuple[_Term, ...]
-    everything: str
-    pairs: frozenset[str]
-
-
 class Index:
     """Remembers the terms of the resources that were searched; of a later catalogue, only what differs is read anew."""
 
     def __init__(self) -> None:
-        self._built: tuple[Mapping[str, Resource], dict[str, _Entry]] = ({}, {})
+        self._built = _Built({}, {})
 
     def search(self, catalogue: Mapping[str, Resource], query: str, limit: int = LIMIT) -> list[Hit]:
         """Return what fits all words of a query, the best first; of equal ones, by id.
@@ -75,135 +57,174 @@ class Index:
         words = _normal(query).split()
         if not words:
             return []
-        entries = self._entries(catalogue).values()
-        hits = _best(entries, [_forms(word) for word in words])
+        built = self._built
+        if built.catalogue is not catalogue:
+            # Several threads may be here: each goes on with what it built.
+            built = self._built = _Built(catalogue, built.weighed)
+        found = built.fitting(words)
         if len(words) > 1:
             # A phrase in Latin letters may stand among the synonyms as a whole: `legal entity`.
-            for name, hit in _best(entries, [_forms(" ".join(words))]).items():
-                if name not in hits or hits[name].score < hit.score:
-                    hits[name] = hit
-        if not hits:
-            hits = _similar(entries, "".join(words))
-        return sorted(hits.values(), key=lambda hit: (-hit.score, hit.resource.id))[:limit]
-
-    def _entries(self, catalogue: Mapping[str, Resource]) -> dict[str, _Entry]:
-        # Both parts in one tuple: several threads may be here, and each takes what fits together.
-        of, built = self._built
-        if of is not catalogue:
-            known = built
-            built = {
-                name: known[name] if name in known and known[name].resource is resource else _entry(resource)
-                for name, resource in catalogue.items()
-            }
-            self._built = (catalogue, built)
-        return built
+            for number, fit in built.fitting([" ".join(words)]).items():
+                found[number] = max(fit, found.get(number, fit))
+        if not found:
+            found = built.similar("".join(words))
+        hits = [
+            Hit(built.resources[number], round(score, 3), built.texts[term])
+            for number, (score, term) in found.items()
+        ]
+        return sorted(hits, key=lambda hit: (-hit.score, hit.resource.id))[:limit]
 
 
 Form = tuple[str, float]
+Fit = tuple[float, int]
+"""How well a resource fits, and the number of the text that it fits by."""
 
 
-def _best(entries: Iterable[_Entry], asked: Sequence[Sequence[Form]]) -> dict[str, Hit]:
-    found = {}
-    for entry in entries:
-        total, best = 0.0, (0.0, "")
-        for forms in asked:
-            # A look at everything first: nearly all resources hold none of it.
-            likely = [form for form in forms if form[0] in entry.everything]
-            score = max((_score(entry, form) for form in likely), default=(0.0, ""))
-            if not score[0]:
-                break
-            total, best = total + score[0], max(best, score)
-        else:
-            found[entry.resource.id] = Hit(entry.resource, round(total / len(asked), 3), best[1])
-    return found
+class _Corpus:
+    """Texts in one string, a line each, so that finding a word in all of them is one scan.
+
+    Args:
+        begins: for each text, where its syllables begin; None where that matters not.
+    """
+
+    def __init__(self, texts: Sequence[str], begins: Sequence[frozenset[int]] | None = None) -> None:
+        self._all = "\n".join(texts)
+        self._begins = begins
+        self._starts = list(accumulate((len(text) + 1 for text in texts), initial=0))
+
+    def fits(self, word: str, *, latin: bool) -> Iterator[tuple[int, float]]:
+        """Yield the number of each text that holds a word, and how well it does."""
+        at = self._all.find(word)
+        while at >= 0:
+            number = bisect_right(self._starts, at) - 1
+            start, following = self._starts[number], self._starts[number + 1]
+            if at == start:
+                yield number, _WHOLE if at + len(word) == following - 1 else _BEGINNING
+            elif not self._may_begin(number, at, latin=latin):
+                at = self._all.find(word, at + 1)
+                continue
+            else:
+                yield number, _WORD if latin and self._begins is None else _PART
+            at = self._all.find(word, following)
+
+    def _may_begin(self, number: int, at: int, *, latin: bool) -> bool:
+        if self._begins is not None:
+            return at - self._starts[number] in self._begins[number]
+        before = self._all[at - 1]
+        # In the middle of an English word, letters are there by chance.
+        return not (latin and before.isascii() and before.isalnum())
 
 
-def _score(entry: _Entry, form: Form) -> tuple[float, str]:
-    word, share = form
-    latin = _LATIN.fullmatch(word) is not None
-    return max((term.weight * share * _fit(term, word, latin=latin), term.shown) for term in entry.terms)
+class _Built:
+    """A catalogue ready to be searched.
+
+    Args:
+        known: texts of resources with their weights, as they were before.
+    """
+
+    def __init__(
+        self,
+        catalogue: Mapping[str, Resource],
+        known: Mapping[str, tuple[Resource, tuple[tuple[float, str], ...]]],
+    ) -> None:
+        self.catalogue = catalogue
+        self.resources = list(catalogue.values())
+        self.weighed = {}
+        numbers: dict[str, int] = {}
+        self._postings: list[list[tuple[int, float]]] = []
+        self._pairs: dict[str, set[int]] = {}
+        for number, resource in enumerate(self.resources):
+            before = known.get(resource.id)
+            texts = before[1] if before is not None and before[0] is resource else _texts(resource)
+            self.weighed[resource.id] = (resource, texts)
+            for weight, text in texts:
+                term = numbers.setdefault(text, len(numbers))
+                if term == len(self._postings):
+                    self._postings.append([])
+                self._postings[term].append((number, weight))
+                if weight >= _SYNONYM:
+                    for pair in _pairs(_spoken(text)[0]):
+                        self._pairs.setdefault(pair, set()).add(number)
+        self.texts = list(numbers)
+        spoken = [_spoken(text) for text in self.texts]
+        self._titles = [numbers[each.title] for each in self.resources]
+        self._written = _Corpus([normal for normal, _, _ in spoken])
+        self._pinyin = _Corpus(
+            ["".join(syllables) for _, syllables, _ in spoken],
+            [frozenset(accumulate(map(len, syllables), initial=0)) for _, syllables, _ in spoken],
+        )
+        self._initials = _Corpus([initials for _, _, initials in spoken])
+
+    def fitting(self, words: Sequence[str]) -> dict[int, Fit]:
+        """Return the resources, by their numbers, that fit all of the words."""
+        together: dict[int, Fit] | None = None
+        for word in words:
+            best = self._best(word)
+            if together is None:
+                together = best
+            else:
+                together = {
+                    number: (together[number][0] + score, max(together[number], (score, term))[1])
+                    for number, (score, term) in best.items()
+                    if number in together
+                }
+        return {number: (score / len(words), term) for number, (score, term) in (together or {}).items()}
+
+    def similar(self, word: str) -> dict[int, Fit]:
+        """Return the resources whose titles or synonyms share enough pairs of characters with a word."""
+        asked = _pairs(word)
+        counted = Counter(number for pair in asked for number in self._pairs.get(pair, ()))
+        return {
+            number: (_TITLE * _BY_PAIRS * count / len(asked), self._titles[number])
+            for number, count in counted.items()
+            if count / len(asked) >= _FEWEST_PAIRS
+        }
+
+    def _best(self, word: str) -> dict[int, Fit]:
+        terms: dict[int, float] = {}
+        for form, share in _forms(word):
+            latin = _LATIN.fullmatch(form) is not None
+            fits = [(self._written.fits(form, latin=latin), share)]
+            if latin:
+                fits.append((self._pinyin.fits(form, latin=False), share * _BY_PINYIN))
+                # Initials may begin anywhere: each of them is a syllable.
+                fits.append((self._initials.fits(form, latin=False), share * _BY_PINYIN))
+            for found, factor in fits:
+                for term, fit in found:
+                    if fit * factor > terms.get(term, 0.0):
+                        terms[term] = fit * factor
+        best: dict[int, Fit] = {}
+        nothing = (0.0, 0)
+        for term, fit in terms.items():
+            for number, weight in self._postings[term]:
+                if fit * weight > best.get(number, nothing)[0]:
+                    best[number] = (fit * weight, term)
+        return best
 
 
-def _fit(term: _Term, word: str, *, latin: bool) -> float:
-    best = _place(term.text, word, latin=latin)
-    if latin and term.pinyin:
-        # Initials are found anywhere; of full pinyin, a part in the middle of a syllable would be chance.
-        best = max(best, _BY_PINYIN * _place(term.initials, word), _BY_PINYIN * _syllables(term.pinyin, word))
-    return best
-
-
-def _place(text: str, word: str, *, latin: bool = False) -> float:
-    if word not in text:
-        return 0.0
-    if text == word:
-        return _WHOLE
-    if text.startswith(word):
-        return _BEGINNING
-    if not latin:
-        return _PART
-    return _WORD if re.search(rf"(?<![a-z0-9]){re.escape(word)}", text) else 0.0
-
-
-def _syllables(pinyin: str, word: str) -> float:
-    """Return how well letters fit pinyin whose syllables are set apart by spaces; they begin where a syllable does."""
-    whole = pinyin.replace(" ", "")
-    if word not in whole:
-        return 0.0
-    if whole == word:
-        return _WHOLE
-    if whole.startswith(word):
-        return _BEGINNING
-    begin = 0
-    for syllable in pinyin.split():
-        if whole.startswith(word, begin):
-            return _PART
-        begin += len(syllable)
-    return 0.0
-
-
-def _similar(entries: Iterable[_Entry], word: str) -> dict[str, Hit]:
-    asked = _pairs(word)
-    found: dict[str, Hit] = {}
-    if not asked:
-        return found
-    for entry in entries:
-        common = len(asked & entry.pairs) / len(asked)
-        if common >= _FEWEST_PAIRS:
-            found[entry.resource.id] = Hit(
-                entry.resource, round(_TITLE * _BY_PAIRS * common, 3), entry.resource.title
-            )
-    return found
-
-
-def _entry(resource: Resource) -> _Entry:
+def _texts(resource: Resource) -> tuple[tuple[float, str], ...]:
+    """Return what a resource is found by, each with how much a hit there counts."""
     texts = [
-        (_ID, resource.id),
         (_TITLE, resource.title),
         (_TITLE, resource.title_en),
+        (_ID, resource.id),
         *((_SYNONYM, each) for each in resource.synonyms),
         (_OWNER, resource.owner),
         *((_FIELD, text) for each in resource.details.values() for text in (each.title, each.title_en)),
     ]
     if resource.theme is not None:
         texts.append((_THEME, resource.theme))
-    terms = tuple(_Term(weight, text, *_spoken(text)) for weight, text in texts)
-    everything = "\n".join(
-        part
-        for term in terms
-        for part in dict.fromkeys((term.text, term.pinyin.replace(" ", ""), term.initials))
-    )
-    pairs = frozenset(pair for weight, text in texts if weight >= _SYNONYM for pair in _pairs(_normal(text)))
-    return _Entry(resource, terms, everything, pairs)
+    return tuple(texts)
 
 
 @lru_cache(maxsize=200_000)
-def _spoken(text: str) -> tuple[str, str, str]:
+def _spoken(text: str) -> tuple[str, tuple[str, ...], str]:
     """Return the normal form of a text, its pinyin in syllables and its initials, both empty without Chinese."""
     normal = _normal(text)
     if normal.isascii():
-        return normal, "", ""
-    syllables = [each for each in lazy_pinyin(normal, style=Style.NORMAL) if each.strip()]
-    return normal, " ".join(syllables), "".join(each if each.isdigit() else each[0] for each in syllables)
+        return normal, (), ""
+    syllables = tuple(each.strip() for each in lazy_pinyin(normal, style=Style.NORMAL) if each.strip())
+    return normal, syllables, "".join(each if each.isdigit() else each[0] for each in syllables)
 
 
 def _forms(word: str) -> list[Form]:

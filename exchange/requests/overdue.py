@@ -88,9 +88,10 @@ async def _tell_overdue(exchange: Exchange, now: datetime) -> int:
                 await tables.add_step(
                     connection, told, Actor.EXCHANGE, act, ITSELF.id, ITSELF.department, now, said
                 )
-                await tables.add_notice(connection, request, None, step, now)
-                if late is Actor.OWNER and request.owner:
-                    await tables.add_notice(connection, request, request.owner, step, now)
+                for told_to in {None, (request.owner if late is Actor.OWNER else None) or None}:
+                    await tables.add_notice(
+                        connection, "request-overdue", request.id, told_to, step, request.due_on, now
+                    )
         done += len(found)
         if len(found) < BATCH:
             return done
@@ -132,4 +133,5 @@ async def _mend(exchange: Exchange, now: datetime) -> int:
             )
     for grant in await tables.left_grants(exchange.pool, BATCH):
         done += await end_grant(exchange.engine, grant, now)
+        await exchange.grants.look()
     return done

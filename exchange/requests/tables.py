@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, UUID
 
 from exchange.registers.tables import metadata
 from exchange.requests.request import Act, Asked, Scope, ShareRequest
-from exchange.requests.states import Action, Actor, State
+from exchange.requests.states import WITH_GRANT, Action, Actor, State
 
 share_request = Table(
     "share_request",
@@ -80,9 +80,9 @@ request_notice = Table(
     "request_notice",
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=True),
-    Column("request", UUID, ForeignKey(share_request.c.id), nullable=False),
-    Column("department", Text),
     Column("kind", Text, nullable=False),
+    Column("item", UUID, nullable=False),
+    Column("department", Text),
     Column("step", Text, nullable=False),
     Column("due_on", Date, nullable=False),
     Column("created_at", TIMESTAMP(timezone=True), nullable=False),
@@ -129,12 +129,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """That a term has passed, told to a department or (`department` None) to the sharing authority."""
+    """That a term has passed, told to a department or (`department` None) to the sharing authority.
+
+    Args:
+        kind: `request-overdue`, or `correction-overdue`; `item`: id of which.
+    """
 
     id: int
-    request: uuid.UUID
-    department: str | None
     kind: str
+    item: uuid.UUID
+    department: str | None
     step: str
     due_on: date
     created_at: datetime
@@ -287,23 +291,31 @@ async def left_grants(connection: Any, limit: int) -> list[uuid.UUID]:
     """Return grants of requests that stand no more, or have another grant by now, which nobody has ended yet."""
     rows = await connection.fetch(
         "SELECT g.id FROM exchange.share_grant g JOIN exchange.share_request r ON r.id = g.request"
-        " WHERE g.ended_at IS NULL AND (g.id <> r.grant_id OR r.state NOT IN ('provided', 'disputed')) LIMIT $1",
+        " WHERE g.ended_at IS NULL AND (g.id <> r.grant_id OR r.state <> ALL($2)) LIMIT $1",
         limit,
+        [state.value for state in WITH_GRANT],
     )
     return [row["id"] for row in rows]
 
 
 async def add_notice(
-    connection: Any, request: ShareRequest, department: str | None, step: str, now: datetime
+    connection: Any,
+    kind: str,
+    item: uuid.UUID,
+    department: str | None,
+    step: str,
+    due_on: date,
+    now: datetime,
 ) -> None:
     """Tell a department, or the sharing authority (None), that the term of a step has passed."""
     await connection.execute(
-        "INSERT INTO exchange.request_notice (request, department, kind, step, due_on, created_at)"
-        " VALUES ($1, $2, 'overdue', $3, $4, $5)",
-        request.id,
+        "INSERT INTO exchange.request_notice (kind, item, department, step, due_on, created_at)"
+        " VALUES ($1, $2, $3, $4, $5, $6)",
+        kind,
+        item,
         department,
         step,
-        request.due_on,
+        due_on,
         now,
     )
 
@@ -313,7 +325,7 @@ async def notices(
 ) -> list[Notice]:
     """Return notices to a department, and to the sharing authority where the caller is that; the latest first."""
     rows = await connection.fetch(
-        "SELECT id, request, department, kind, step, due_on, created_at, seen_at, seen_by"
+        "SELECT id, kind, item, department, step, due_on, created_at, seen_at, seen_by"
         " FROM exchange.request_notice WHERE (department = $1 OR $2 AND department IS NULL)"
         " AND (NOT $3 OR seen_at IS NULL) ORDER BY id DESC LIMIT $4",
         department,

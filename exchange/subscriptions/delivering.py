@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 from prometheus_client import Counter
@@ -30,7 +32,7 @@ PURPOSE = "event"
 """Keys that sign webhooks of events are ES256 always: RFC 9421 knows no SM2."""
 
 MOST_EVENTS = 100
-"""Events of one request. After a failure half as many are sent: what a receiver cannot take stands alone at last."""
+"""Events of one request. What failed before is sent alone: one that a receiver cannot take spoils no other again."""
 MOST_AT_ONCE = 50
 """Subscriptions that one process delivers to at the same moment."""
 LEASE = timedelta(seconds=6 * TIMEOUT_SECONDS)
@@ -113,13 +115,14 @@ async def deliver(
 
     1. See that the subscription goes on and its grant holds now; else stop it.
     2. Take the next events. None stands behind an undelivered one of its subject, unless in the same batch.
+       One that failed before goes alone.
     3. Write an access record for each that did not leave before, durably. Dying after this, a record stands for what
        did not leave, and the same event leaves by it later.
     4. Send them, signed. Dying after this, they are sent again: the same events by the same ids.
     5. Note what became of them.
     """
     done = Delivered()
-    batch, failures, pause = subscription.batch, subscription.failures, None
+    failures, pause = subscription.failures, None
     try:
         while True:
             now = clock()
@@ -128,12 +131,11 @@ async def deliver(
                     return done
                 grant = (await feed_tables.grants(connection, [subscription.grant])).get(subscription.grant)
                 grant = require_grant(grant, subscription.client_id, subscription.matter, now)
-                events = await feed_tables.next_events(
-                    connection, subscription.id, now, _within_quota(batch, grant)
-                )
+                due = await feed_tables.next_events(connection, subscription.id, now, _most(grant))
+            events = _together(due)
             if not events:
                 return done
-            await _record(exchange, subscription, grant, events, now)
+            sent = await _recorded(exchange, subscription, grant, events, now)
             failure = await sender.send(
                 subscription.url or "",
                 body_of(subscription, events, grant),
@@ -143,14 +145,13 @@ async def deliver(
             )
             async with exchange.pool.acquire() as connection:
                 if failure is None:
-                    sequences = [event.sequence for event in events]
-                    await feed_tables.delivered(connection, subscription.id, sequences, clock())
+                    await feed_tables.delivered(connection, subscription.id, sent, clock())
                     done += Delivered(delivered=len(events))
                     SENT.labels("delivered").inc(len(events))
-                    batch, failures = min(MOST_EVENTS, batch * 2), 0
+                    failures = 0
                     continue
-                done += await _failed(connection, subscription, events, failure, clock())
-            batch, failures = max(1, len(events) // 2), failures + 1
+                done += await _failed(connection, subscription, events, sent, failure, clock())
+            failures += 1
             pause = clock() + min(LONGEST_PAUSE, timedelta(seconds=2 ** min(failures, 10)))
             return done
     except (OutsideHours, QuotaExceeded):
@@ -161,30 +162,36 @@ async def deliver(
         return done
     finally:
         async with exchange.pool.acquire() as connection:
-            await tables.release(connection, subscription.id, batch, failures, pause)
+            await tables.release(connection, subscription.id, failures, pause)
 
 
-def _within_quota(batch: int, grant: Grant) -> int:
-    return min(batch, grant.quota_per_minute or batch, grant.quota_per_day or batch)
+def _most(grant: Grant) -> int:
+    return min(MOST_EVENTS, grant.quota_per_minute or MOST_EVENTS, grant.quota_per_day or MOST_EVENTS)
 
 
-async def _record(
+def _together(due: Sequence[Event]) -> list[Event]:
+    if due and due[0].attempts:
+        return [due[0]]
+    return list(takewhile(lambda event: event.attempts == 0, due))
+
+
+async def _recorded(
     exchange: Exchange,
     subscription: Subscription,
     grant: Grant,
     events: Sequence[Event],
     now: datetime,
-) -> None:
+) -> dict[int, uuid.UUID]:
+    """Return sequence → access record of events, written now where there was none."""
     new = [event for event in events if event.record is None]
-    if not new:
-        return
-    await exchange.grants.take([grant], now, len(new))
-    records = {event.sequence: record_of(subscription, grant, event, "webhook", now) for event in new}
-    async with exchange.pool.acquire() as connection, connection.transaction():
-        await insert_records(connection, list(records.values()))
-        await feed_tables.recorded(
-            connection, subscription.id, {sequence: record.id for sequence, record in records.items()}
-        )
+    made = {event.sequence: record_of(subscription, grant, event, "webhook", now) for event in new}
+    if made:
+        await exchange.grants.take([grant], now, len(made))
+        async with exchange.pool.acquire() as connection, connection.transaction():
+            await insert_records(connection, list(made.values()))
+            ids = {sequence: record.id for sequence, record in made.items()}
+            await feed_tables.recorded(connection, subscription.id, ids)
+    return {event.sequence: event.record or made[event.sequence].id for event in events}
 
 
 def shown(subscription: Subscription, event: Event, grant: Grant) -> dict[str, Any]:
@@ -210,10 +217,15 @@ def body_of(subscription: Subscription, events: Sequence[Event], grant: Grant) -
 
 
 async def _failed(
-    connection: Any, subscription: Subscription, events: Sequence[Event], failure: str, now: datetime
+    connection: Any,
+    subscription: Subscription,
+    events: Sequence[Event],
+    sent: Mapping[int, uuid.UUID],
+    failure: str,
+    now: datetime,
 ) -> Delivered:
     again = {event.sequence: next_attempt(event.attempts, now) for event in events}
-    await feed_tables.failed(connection, subscription.id, again, failure, now)
+    await feed_tables.failed(connection, subscription.id, sent, again, failure, now)
     dead = sum(moment is None for moment in again.values())
     SENT.labels("failed").inc(len(events))
     SENT.labels("dead").inc(dead)

@@ -303,14 +303,21 @@ async def recorded(connection: Any, subscription_id: uuid.UUID, records: Mapping
 
 
 async def delivered(
-    connection: Any, subscription_id: uuid.UUID, sequences: Sequence[int], now: datetime
+    connection: Any, subscription_id: uuid.UUID, sent: Mapping[int, uuid.UUID], now: datetime
 ) -> None:
-    """Note that events arrived."""
+    """Note that events arrived.
+
+    Args:
+        sent: sequence → access record by which it left. An event that is to be replayed since has lost its record, and
+            leaves again.
+    """
     await connection.execute(
-        "UPDATE exchange.feed_event SET delivered_at = $3, next_attempt_at = NULL, last_failure = NULL"
-        " WHERE subscription = $1 AND sequence = ANY($2)",
+        "UPDATE exchange.feed_event e SET delivered_at = $4, next_attempt_at = NULL, last_failure = NULL"
+        " FROM unnest($2::bigint[], $3::uuid[]) AS s (sequence, record)"
+        " WHERE e.subscription = $1 AND e.sequence = s.sequence AND e.record = s.record",
         subscription_id,
-        list(sequences),
+        list(sent),
+        list(sent.values()),
         now,
     )
 
@@ -318,6 +325,7 @@ async def delivered(
 async def failed(
     connection: Any,
     subscription_id: uuid.UUID,
+    sent: Mapping[int, uuid.UUID],
     again: Mapping[int, datetime | None],
     failure: str,
     now: datetime,
@@ -325,16 +333,18 @@ async def failed(
     """Note that events did not arrive.
 
     Args:
+        sent: as for `delivered`.
         again: sequence → when it is tried again; None: it lies dead until somebody sees to it.
     """
     await connection.execute(
-        "UPDATE exchange.feed_event e SET attempts = e.attempts + 1, last_failure = $4, next_attempt_at = a.again,"
-        " dead_at = CASE WHEN a.again IS NULL THEN $5::timestamptz END"
-        " FROM unnest($2::bigint[], $3::timestamptz[]) AS a (sequence, again)"
-        " WHERE e.subscription = $1 AND e.sequence = a.sequence",
+        "UPDATE exchange.feed_event e SET attempts = e.attempts + 1, last_failure = $5, next_attempt_at = s.again,"
+        " dead_at = CASE WHEN s.again IS NULL THEN $6::timestamptz END"
+        " FROM unnest($2::bigint[], $3::uuid[], $4::timestamptz[]) AS s (sequence, record, again)"
+        " WHERE e.subscription = $1 AND e.sequence = s.sequence AND e.record = s.record",
         subscription_id,
-        list(again),
-        list(again.values()),
+        list(sent),
+        list(sent.values()),
+        [again[sequence] for sequence in sent],
         failure,
         now,
     )

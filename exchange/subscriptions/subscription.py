@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from exchange.catalog.resources import Resource
+from exchange.catalog.resources import ReadsFrom, Resource
 from exchange.grants.grant import Grant, Mode, NotGranted, covering_grant
-from exchange.subscriptions.kinds import LICENCES, kinds_of
+from exchange.subscriptions.kinds import kinds_of
 from foundation.errors import DomainError
 from foundation.language import _
 
@@ -77,7 +77,6 @@ class Subscription:
         reason: why it was stopped.
         head: sequence of the newest event in its feed; 0 before the first.
         forgotten: events up to this sequence are no longer kept.
-        batch: how many events are sent together next; less after a failure.
         failures: requests that failed, one after the other.
     """
 
@@ -97,7 +96,6 @@ class Subscription:
     state_since: datetime | None = None
     head: int = 0
     forgotten: int = 0
-    batch: int = 100
     failures: int = 0
 
     def same_as(self, other: Subscription) -> bool:
@@ -111,7 +109,7 @@ class Subscription:
 
 def topic_of(resource: Resource) -> str:
     """Return whose changes are those of a resource."""
-    return resource.id if resource.id.startswith(LICENCES) else resource.register.name
+    return resource.register.name if resource.reads_from is ReadsFrom.REGISTER else resource.id
 
 
 def require_kinds(topic: str, kinds: Collection[str]) -> frozenset[str]:

@@ -32,7 +32,6 @@ subscription = Table(
     Column("state_since", TIMESTAMP(timezone=True)),
     Column("head", BigInteger, nullable=False),
     Column("forgotten", BigInteger, nullable=False),
-    Column("batch", Integer, nullable=False),
     Column("failures", Integer, nullable=False),
     Column("not_before", TIMESTAMP(timezone=True)),
     Column("leased_until", TIMESTAMP(timezone=True)),
@@ -52,7 +51,7 @@ subscription_subject = Table(
 
 _COLUMNS = (
     "id, client_id, department, grant_id, resource, topic, matter, kinds, scope, url, created_at, state, reason,"
-    " state_since, head, forgotten, batch, failures"
+    " state_since, head, forgotten, failures"
 )
 
 _CLAIM = f"""
@@ -82,8 +81,8 @@ async def add(connection: Any, new: Subscription) -> Subscription:
     """Store a subscription; return the one that stands under its id."""
     await connection.execute(
         "INSERT INTO exchange.subscription (id, client_id, department, grant_id, resource, topic, matter, kinds,"
-        " scope, url, created_at, state, head, forgotten, batch, failures)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'active', 0, 0, $12, 0) ON CONFLICT (id) DO NOTHING",
+        " scope, url, created_at, state, head, forgotten, failures)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'active', 0, 0, 0) ON CONFLICT (id) DO NOTHING",
         new.id,
         new.client_id,
         new.department,
@@ -95,7 +94,6 @@ async def add(connection: Any, new: Subscription) -> Subscription:
         new.scope.value,
         new.url,
         new.created_at,
-        new.batch,
     )
     found = await find(connection, new.id)
     assert found is not None
@@ -173,7 +171,7 @@ async def keep(connection: Any, subscription_id: uuid.UUID, until: datetime) -> 
 
 
 async def release(
-    connection: Any, subscription_id: uuid.UUID, batch: int, failures: int, not_before: datetime | None
+    connection: Any, subscription_id: uuid.UUID, failures: int, not_before: datetime | None
 ) -> None:
     """Let go of what was claimed.
 
@@ -181,10 +179,8 @@ async def release(
         not_before: nothing is sent earlier; None: at once.
     """
     await connection.execute(
-        "UPDATE exchange.subscription SET leased_until = NULL, batch = $2, failures = $3, not_before = $4"
-        " WHERE id = $1",
+        "UPDATE exchange.subscription SET leased_until = NULL, failures = $2, not_before = $3 WHERE id = $1",
         subscription_id,
-        batch,
         failures,
         not_before,
     )
@@ -254,6 +250,5 @@ def _subscription(row: Mapping[str, Any]) -> Subscription:
         state_since=row["state_since"],
         head=row["head"],
         forgotten=row["forgotten"],
-        batch=row["batch"],
         failures=row["failures"],
     )

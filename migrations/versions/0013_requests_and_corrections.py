@@ -1,4 +1,4 @@
-"""Share requests with their history and notices."""
+"""Share requests with their history; corrections and whom they are told to; terms that passed."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ CREATE TABLE exchange.share_request_step (
 CREATE INDEX share_request_step_overdue ON exchange.share_request_step (request) WHERE action = 'overdue';
 CREATE TABLE exchange.request_notice (
     id bigserial PRIMARY KEY,
-    request uuid NOT NULL REFERENCES exchange.share_request (id),
-    department text,
     kind text NOT NULL,
+    item uuid NOT NULL,
+    department text,
     step text NOT NULL,
     due_on date NOT NULL,
     created_at timestamptz NOT NULL,
@@ -69,6 +69,52 @@ CREATE TABLE exchange.request_notice (
 CREATE INDEX request_notice_department ON exchange.request_notice (department, created_at);
 """
 
+CORRECTIONS = """
+CREATE TABLE exchange.correction_report (
+    id uuid PRIMARY KEY,
+    client_id text NOT NULL,
+    department text NOT NULL,
+    reporter bytea,
+    owner text NOT NULL,
+    resource text NOT NULL,
+    register text NOT NULL,
+    subject bytea NOT NULL,
+    field text NOT NULL,
+    value bytea,
+    value_since timestamptz,
+    source text,
+    sealed bytea NOT NULL,
+    state text NOT NULL,
+    reported_at timestamptz NOT NULL,
+    due_on date,
+    overdue_at timestamptz,
+    answered_at timestamptz,
+    answered_by text,
+    answer_sealed bytea,
+    task_closed_at timestamptz,
+    looked_at timestamptz
+);
+CREATE INDEX correction_report_department ON exchange.correction_report (department, reported_at);
+CREATE INDEX correction_report_owner ON exchange.correction_report (owner, reported_at);
+CREATE INDEX correction_report_subject ON exchange.correction_report (subject, reported_at);
+CREATE INDEX correction_report_due ON exchange.correction_report (due_on)
+    WHERE due_on IS NOT NULL AND overdue_at IS NULL;
+CREATE INDEX correction_report_task ON exchange.correction_report (looked_at)
+    WHERE state = 'corrected' AND task_closed_at IS NULL;
+CREATE TABLE exchange.correction_notice (
+    id bigserial PRIMARY KEY,
+    correction uuid NOT NULL REFERENCES exchange.correction_report (id),
+    client_id text NOT NULL,
+    department text NOT NULL,
+    records uuid[] NOT NULL,
+    created_at timestamptz NOT NULL,
+    acknowledged_at timestamptz
+);
+CREATE INDEX correction_notice_client ON exchange.correction_notice (client_id, id);
+CREATE INDEX correction_notice_correction ON exchange.correction_notice (correction);
+"""
+
 
 def upgrade() -> None:
     op.execute(REQUESTS)
+    op.execute(CORRECTIONS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0015"
-down_revision = "0013"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 
@@ -42,7 +42,6 @@ CREATE TABLE exchange.subscription (
     state_since timestamptz,
     head bigint NOT NULL,
     forgotten bigint NOT NULL,
-    batch integer NOT NULL,
     failures integer NOT NULL,
     not_before timestamptz,
     leased_until timestamptz

@@ -31,8 +31,10 @@ from sqlalchemy.exc import ProgrammingError
 
 import connectors.deadlines  # noqa: F401 -- with its table
 import exchange.audit.tables
+import exchange.batches.tables
 import exchange.catalog.tables
 import exchange.commitments.tables
+import exchange.corrections.tables
 import exchange.grants.tables
 import exchange.matters.decisions
 import exchange.matters.tables

@@ -46,10 +46,16 @@ class Drafted:
     refusal: DomainError | None = None
 
 
-def decide_draft(document: Document, versions: Sequence[StoredVersion], now: datetime) -> Drafted:
+def decide_draft(
+    document: Document, versions: Sequence[StoredVersion], now: datetime, *, reverting: bool = True
+) -> Drafted:
     """Return what becomes of a complete document, beside what is there of its resource.
 
     A resource has one draft at most: another text takes its place, under the same version.
+
+    Args:
+        reverting: what is in force may be drafted again, to take the place of a newer version that was told and does
+            not apply yet. Of a file it is not meant so: that only says what was in force when it was written.
     """
     if not versions:
         return Drafted({**document, "version": 1}, "drafted")
@@ -68,22 +74,26 @@ def decide_draft(document: Document, versions: Sequence[StoredVersion], now: dat
             else "drafted"
         )
         return Drafted({**document, "version": newest.version}, outcome)
-    current = in_force(versions, now)
     if newest.state == "published" and same(newest.document, document):
         return Drafted(newest.document, "unchanged")
-    if current is not None and newest.version == current.version and same(current.document, document):
+    current = None if reverting else in_force(versions, now)
+    if newest.state == "published" and current is not None and same(current.document, document):
         return Drafted(current.document, "unchanged")
     return Drafted({**document, "version": newest.version + 1}, "drafted")
 
 
-async def draft(pool: Any, documents: Sequence[Document], by: str, now: datetime) -> list[Drafted]:
+async def draft(
+    pool: Any, documents: Sequence[Document], by: str, now: datetime, *, reverting: bool = True
+) -> list[Drafted]:
     """Draft complete documents, in step; what is refused leaves the others alone. An id may stand there once."""
     async with pool.acquire() as connection, connection.transaction():
         await tables.lock(connection)
         known: dict[str, list[StoredVersion]] = {}
         for version in await tables.versions_of(connection, {each["id"] for each in documents}):
             known.setdefault(version.resource, []).append(version)
-        decided = [decide_draft(each, known.get(each["id"], []), now) for each in documents]
+        decided = [
+            decide_draft(each, known.get(each["id"], []), now, reverting=reverting) for each in documents
+        ]
         await tables.put_drafts(
             connection, [each.document for each in decided if each.outcome == "drafted"], by, now
         )

@@ -80,7 +80,7 @@ async def put_draft(
     exchange: Exchange = request.app.state.exchange
     now = datetime.now(UTC)
     document = complete({**body, "id": resource, "version": 1, "department": caller.department})
-    await exchange.recorder.record(prepare("resource-drafted", "done", caller, now, resource=resource))
+    await exchange.recorder.record(prepare("resource-drafted", "requested", caller, now, resource=resource))
     (drafted,) = await edit.draft(exchange.pool, [document], caller.id, now)
     if drafted.refusal is not None:
         raise drafted.refusal
@@ -107,7 +107,9 @@ async def delete_draft(
     """Take the draft away; what is in review or published stays."""
     exchange: Exchange = request.app.state.exchange
     now = datetime.now(UTC)
-    await exchange.recorder.record(prepare("resource-draft-dropped", "done", caller, now, resource=resource))
+    await exchange.recorder.record(
+        prepare("resource-draft-dropped", "requested", caller, now, resource=resource)
+    )
     await edit.drop(exchange.pool, resource, caller.department)
     return Response(status_code=204)
 
@@ -154,7 +156,7 @@ async def submit(
     exchange: Exchange = request.app.state.exchange
     now = datetime.now(UTC)
     await exchange.recorder.record(
-        prepare("resource-submitted", "done", caller, now, resource=resource, version=body.version)
+        prepare("resource-submitted", "requested", caller, now, resource=resource, version=body.version)
     )
     return shown(await edit.submit(exchange.pool, resource, body.version, caller.department, caller.id, now))
 
@@ -179,11 +181,12 @@ async def review(
     await exchange.recorder.record(
         prepare(
             "resource-reviewed",
-            body.decision,
+            "requested",
             caller,
             now,
             resource=resource,
             version=body.version,
+            decision=body.decision,
             reason=body.reason,
         )
     )
@@ -219,7 +222,7 @@ async def retire(
     exchange: Exchange = request.app.state.exchange
     now = datetime.now(UTC)
     await exchange.recorder.record(
-        prepare("resource-retired", "done", caller, now, resource=resource, reason=body.reason)
+        prepare("resource-retired", "requested", caller, now, resource=resource, reason=body.reason)
     )
     notice = timedelta(0) if body.at_once else timedelta(days=exchange.settings.catalogue_notice_days)
     found = await edit.retire(exchange.pool, resource, caller.id, now, reason=body.reason, notice=notice)

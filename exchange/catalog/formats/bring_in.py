@@ -104,9 +104,9 @@ async def bring_in(pool: Any, contents: Contents, by: str, now: datetime) -> Imp
     drafted: dict[str, int] = {}
     unchanged: list[str] = []
     bad = list(contents.bad)
-    for each, done in zip(
-        contents.read, await draft(pool, [each.document for each in contents.read], by, now), strict=True
-    ):
+    documents = [each.document for each in contents.read]
+    outcomes = await draft(pool, documents, by, now, reverting=False)
+    for each, done in zip(contents.read, outcomes, strict=True):
         if done.refusal is not None:
             bad.append(_told(each.sheet, each.row, "", done.refusal))
         elif done.outcome == "unchanged":

@@ -81,7 +81,7 @@ async def imports(
     await exchange.recorder.record(
         prepare(
             "catalogue-imported",
-            "done",
+            "requested",
             caller,
             now,
             sha256=hashlib.sha256(content).hexdigest(),

@@ -9,17 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 
 from connectors.mapping import load_mapping
 from connectors.pipeline import run
 from connectors.sources.files import FileSource
 from demonstration.parties import System
+from exchange.catalog.formats.dcat import to_json_ld
+from exchange.catalog.formats.routes import JSON_LD
+from exchange.catalog.formats.workbook import MEDIA_TYPE
 from foundation.identifiers import CitizenId
 from foundation.identity.principals import Role
 from foundation.sensitive.opening import open_vault
 from tests.conftest import MARKET, Service, free_port, serving
-from tests.exchange.catalog.written import written
+from tests.exchange.catalog.written import document, written
 
 CATALOGUE = "/exchange/v1/catalogue"
 
@@ -362,3 +366,50 @@ def test_search_over_http_finds_by_pinyin(service: Service) -> None:
     assert hits[0]["id"] == "persons-basic"
     assert read(service, "/search?q=zzzzqq")["hits"] == []
     assert service.http.get(f"{CATALOGUE}/search").status_code == 422
+
+
+def upload(service: Service, system: System, content: bytes, media_type: str) -> httpx.Response:
+    token = system.token(service.http, "urn:zhengtong:exchange")
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": media_type}
+    return service.http.post(f"{CATALOGUE}/imports", content=content, headers=headers)
+
+
+@pytest.mark.parametrize(("form", "media_type"), [("json-ld", JSON_LD), ("workbook", MEDIA_TYPE)])
+def test_a_department_takes_its_own_out_and_in_again(
+    service: Service, department: System, authority: System, form: str, media_type: str
+) -> None:
+    name = fresh()
+    published(service, department, authority, name, written())
+    given = call(service, department, "GET", f"/export?form={form}")
+    assert given.headers["content-type"] == media_type
+    done = upload(service, department, given.content, media_type)
+    assert done.status_code == 200, done.text
+    assert name in done.json()["unchanged"]
+    assert done.json()["drafted"] == {}
+    assert "licence.business-licence" in done.json()["skipped"]
+    # What others keep is not ours to draft.
+    assert {each["reason"] for each in done.json()["bad"]} == {"resource-of-another"}
+
+
+def test_a_large_workbook_passes_and_one_that_is_none_is_told(service: Service, department: System) -> None:
+    many = [document(f"many-{number}", department=MARKET) for number in range(1500)]
+    content = orjson.dumps(to_json_ld(many))
+    assert len(content) > service.settings.maximum_body_bytes
+    done = upload(service, department, content, JSON_LD)
+    assert (len(done.json()["drafted"]), done.json()["bad"]) == (1500, [])
+    refused(upload(service, department, b"hello", MEDIA_TYPE), 422, "catalogue-file-unreadable")
+
+
+def test_a_licence_type_can_be_granted_and_asked_about(
+    service: Service, department: System, authority: System
+) -> None:
+    assert grant(service, authority, "licence.business-licence", "holder_name").status_code == 201
+    question = {
+        "resource": "licence.business-licence",
+        "subject": MARKET,
+        "claims": {"holder_name": "某公司"},
+        "matter": "withdrawal",
+        "case": "1",
+    }
+    reply = department.call(service.http, "POST", "/exchange/v1/verifications", question)
+    assert reply.status_code in {200, 422}, reply.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -157,6 +158,10 @@ def test_what_becomes_of_a_draft_follows_from_what_is_there() -> None:
     assert outcome(stored("published"), title="新名") == ("drafted", 2)
     assert outcome(stored("published"), stored("draft", 2, title="新名")) == ("drafted", 2)
     assert outcome(stored("retired")) == ("drafted", 2)
+    # Told, and not yet in force: a file that has what is in force does not undo it; a department may.
+    told = replace(stored("published", 2, title="新名"), applies_from=NOW + DAY)
+    assert outcome(told, stored("published")) == ("drafted", 3)
+    assert decide_draft(document(), [told, stored("published")], NOW, reverting=False).outcome == "unchanged"
     with pytest.raises(ResourceInReview):
         outcome(stored("in-review"))
     with pytest.raises(ResourceOfAnother):

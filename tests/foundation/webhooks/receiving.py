@@ -31,6 +31,7 @@ class Receiver:
     answers: list[int] = field(default_factory=list)
     slow: float = 0
     body: bytes = b""
+    arrived: threading.Event = field(default_factory=threading.Event)
 
     def events(self) -> list[dict[str, Any]]:
         """Return the events of all batches."""
@@ -48,6 +49,7 @@ def receiving(context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             url = f"{scheme}://{self.headers['Host']}{self.path}"
             here.got.append(httpx.Request("POST", url, headers=dict(self.headers), content=body))
+            here.arrived.set()
             time.sleep(here.slow)
             self.send_response(here.answers.pop(0) if here.answers else 200)
             self.send_header("Location", "/elsewhere")
