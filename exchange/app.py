@@ -18,6 +18,7 @@ import exchange.corrections.routes
 import exchange.grants.routes
 import exchange.matters.routes
 import exchange.outbox.routes
+import exchange.outcomes.routes
 import exchange.plans.routes
 import exchange.queries.routes
 import exchange.requests.routes
@@ -64,6 +65,7 @@ def create_app(
     app.include_router(exchange.commitments.routes.router)
     app.include_router(exchange.statistics.routes.router)
     app.include_router(exchange.outbox.routes.router)
+    app.include_router(exchange.outcomes.routes.router)
     app.include_router(exchange.requests.routes.router)
     app.include_router(exchange.subscriptions.routes.router)
     app.include_router(exchange.matters.routes.router)
