@@ -15,6 +15,7 @@ from exchange.deadlines import Deadlines
 from exchange.grants.held import Grants
 from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
+from exchange.relaying.relays import Relays
 from exchange.subscriptions.heads import Heads
 from foundation.ledger import DirectoryTiles
 from foundation.sensitive import Vault
@@ -119,3 +120,4 @@ class Exchange:
     deadlines: Deadlines
     heads: Heads
     contacts: SourceContacts
+    relays: Relays

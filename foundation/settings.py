@@ -89,7 +89,10 @@ class Settings(BaseSettings):
         default=72, ge=1, le=24 * 90, description="How long a plan's consents and commitments stay open"
     )
     remind_working_days: int = Field(
-        default=2, ge=0, le=60, description="Working days before its last day to remind of a material that follows"
+        default=2,
+        ge=0,
+        le=60,
+        description="Working days before its last day to remind of a material that follows",
     )
     credit_webhook: str | None = Field(
         default=None, description="Address of the credit authority, which is told of breached commitments"

@@ -31,6 +31,7 @@ from exchange.queries.attest import PURPOSE as ANSWER_PURPOSE
 from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
 from exchange.registers.schemas import load_registers
+from exchange.relaying.relays import CASCADE_PURPOSE, QUESTION_PURPOSE, Relays
 from exchange.subscriptions.delivering import PURPOSE as EVENT_PURPOSE
 from exchange.subscriptions.heads import Heads
 from exchange.subscriptions.rounds import go_on_forever
@@ -69,6 +70,8 @@ LEDGER_PURPOSE = "ledger"
 PURPOSES = {
     TOKEN_PURPOSE: Algorithm.ES256,
     ANSWER_PURPOSE: Algorithm.ES256,
+    QUESTION_PURPOSE: Algorithm.ES256,
+    CASCADE_PURPOSE: Algorithm.ES256,
     CREDENTIAL_PURPOSE: Algorithm.ES256,
     NOTICE_PURPOSE: Algorithm.ES256,
     EVENT_PURPOSE: Algorithm.ES256,
@@ -147,6 +150,11 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         await stack.enter_async_context(
             _task(run_forever(pool, tiles, log_signer, interval=settings.sequence_interval_seconds))
         )
+        relays = Relays(
+            pool, keys, settings.base_url, await stack.enter_async_context(httpx.AsyncClient(timeout=5))
+        )
+        await relays.load()
+        await stack.enter_async_context(_task(relays.follow_forever()))
         audiences = (exchange.app.AUDIENCE, license_registry.app.AUDIENCE)
         server = AuthorisationServer(
             settings.base_url, audiences, engine, keys, certificates, settings.access_token_seconds
@@ -190,6 +198,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             await asyncio.to_thread(load_deadlines, settings),
             heads,
             MappedContacts(settings.sources_folder),
+            relays,
         )
         await stack.enter_async_context(_task(exchange.requests.overdue.rounds(served)))
         await stack.enter_async_context(_task(exchange.corrections.following.rounds(served)))

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
+from typing_extensions import TypedDict
 
 from exchange.audit import tables
 from exchange.audit.record import prepare
@@ -21,6 +22,7 @@ from foundation.identity.principals import Principal, Role
 from foundation.language import _
 from foundation.ledger import leaf_hash
 from foundation.ledger.sequencer import inclusion
+from foundation.openapi import Moment, Uuid, media
 from foundation.problems import documented
 from foundation.text import Code, FreeText
 
@@ -29,6 +31,36 @@ router = APIRouter(prefix="/v1", tags=["audit"])
 
 class ReceiptNotIncluded(DomainError):
     code = "receipt-not-included"
+
+
+class RecordReply(TypedDict):
+    """An access record; `record` is null once it was erased by law. What stands in it depends on its `event`."""
+
+    id: Uuid
+    recorded_at: Moment
+    record: dict[str, Any] | None
+
+
+class RecordsReply(TypedDict):
+    """Access records, newest first."""
+
+    records: list[RecordReply]
+
+
+class ProofReply(TypedDict):
+    """An inclusion proof (RFC 6962 §2.1.1), hashes in base64, and the signed checkpoint (C2SP) that it is under."""
+
+    leaf_index: int
+    leaf_hash: str
+    tree_size: int
+    proof: list[str]
+    checkpoint: str
+
+
+class AccessesReply(TypedDict):
+    """Who looked at the caller's data, newest first; members are left out where an access has none."""
+
+    accesses: list[dict[str, Any]]
 
 
 @router.get(
@@ -44,7 +76,7 @@ async def search(
     outcome: Code | None = None,
     before: AwareDatetime | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> dict[str, Any]:
+) -> RecordsReply:
     """Search records, newest first. The search is recorded itself: auditors are watched too."""
     exchange: Exchange = request.app.state.exchange
     now = datetime.now(UTC)
@@ -64,7 +96,10 @@ async def search(
 @router.get(
     "/audit/records.jsonl",
     openapi_extra=audited("audit-export"),
-    responses=documented(EXCHANGE_PROBLEMS, ["token-missing", "role-missing"]),
+    responses={
+        200: media("application/jsonl", "One record a line"),
+        **documented(EXCHANGE_PROBLEMS, ["token-missing", "role-missing"]),
+    },
     summary="Export all sequenced records with their salts, for the log verifier",
 )
 async def export(
@@ -117,7 +152,7 @@ async def proof(
     record_id: uuid.UUID,
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM, Role.AUDITOR))],
-) -> dict[str, Any]:
+) -> ProofReply:
     """Give the inclusion proof (RFC 6962 §2.1.1) of a receipt's record under the newest checkpoint.
 
     A department gets proofs of its own records only.
@@ -150,7 +185,7 @@ async def own_view(
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.PERSON))],
     before: AwareDatetime | None = None,
-) -> dict[str, Any]:
+) -> AccessesReply:
     """Show a person who asked about them, for which matter, and whether it was answered."""
     exchange: Exchange = request.app.state.exchange
     assert caller.subject is not None

@@ -9,15 +9,23 @@ from exchange.grants.grant import FieldNotGranted, Grant, Mode, covering_grants,
 from exchange.ports import Exchange
 from exchange.queries.authorise import Prepared
 from exchange.queries.subjects import Known, find
+from exchange.relaying.errors import SourceRefused
+from exchange.relaying.source import LiveSource
 from foundation.identity.principals import Principal
+from foundation.language import _
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A question that may be answered: by this grant, from what is known, still closed; None where nothing is."""
+    """A question that may be answered: by this grant, from what is known, still closed; None where nothing is.
+
+    Args:
+        source: where the resource is live, and is to be asked in the place of what is known here.
+    """
 
     grant: Grant
     known: Known | None
+    source: LiveSource | None = None
 
 
 async def admit(
@@ -30,7 +38,7 @@ async def admit(
 
     Raises:
         NotGranted, GrantNotInForce, ModeNotGranted, MatterNotGranted, FieldNotGranted, OutsideHours, SubjectNotCovered,
-            QuotaExceeded: as they say.
+            QuotaExceeded, SourceUnavailable, SourceRefused: as they say.
     """
     question = prepared.question
     given = await exchange.grants.of(caller.id, question.resource)
@@ -39,6 +47,12 @@ async def admit(
     except FieldNotGranted as refusal:
         refusal.pointer = prepared.place(str(refusal.values["field"]))
         raise
+    source = exchange.relays.source_of(prepared.resource)
+    if source is not None:
+        if mode is not Mode.VERIFY:
+            raise SourceRefused(_("a live source compares what is claimed; it discloses nothing"))
+        # Where the subject lives is not known here: a grant for some divisions does not hold.
+        return Admitted(await exchange.grants.take(for_subject(covering, None), now), None, source)
     known = await find(exchange, prepared, now)
     division = None if known is None else known.division
     grant = await exchange.grants.take(for_subject(covering, division), now)

@@ -13,6 +13,7 @@ from exchange.queries.attest import attest, record_refusal
 from exchange.queries.authorise import Prepared, Question, prepare_question
 from exchange.queries.compare import Verdict, compare
 from exchange.queries.elsewhere import Told, look_elsewhere, require_known_types
+from exchange.queries.live import verify_live
 from foundation.civil import civil_date
 from foundation.errors import DomainError
 from foundation.identity.principals import Principal
@@ -33,7 +34,8 @@ async def verify(exchange: Exchange, caller: Principal, question: Question, now:
     1. Check the question against the catalogue; blind the subject.
     2. Decide by the caller's grants; fetch the subject's row. Of a grant for some divisions, the row's tells whether
        it holds, and a subject without a row is refused as one from elsewhere is.
-    3. Count the use of the grant. Only then open the row and compare, and look elsewhere for what it does not tell.
+    3. Count the use of the grant. What is live at its department is asked there (`verify_live`). Only then open the
+       row and compare, and look elsewhere for what it does not tell.
     4. Write the access record, durably. Dying before this, nothing was answered; dying after it, a record stands
        without an answer, which discloses nothing.
     5. Sign the very statement that the record commits to, with the receipt, and hand it out.
@@ -46,6 +48,8 @@ async def verify(exchange: Exchange, caller: Principal, question: Question, now:
         require_known_types(exchange, prepared.claims)
         subject = prepared.subject
         admitted = await admit(exchange, caller, Mode.VERIFY, prepared, now)
+        if admitted.source is not None:
+            return Answered(*await verify_live(exchange, caller, prepared, admitted, admitted.source, now))
     except DomainError as refusal:
         await record_refusal(exchange, Mode.VERIFY, caller, question, subject, refusal, now)
         raise

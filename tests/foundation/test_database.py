@@ -44,6 +44,7 @@ import exchange.plans.tables
 import exchange.registers.entries
 import exchange.registers.links
 import exchange.registers.tables
+import exchange.relaying.tables
 import exchange.requests.tables
 import exchange.subscriptions.feed_tables
 import exchange.subscriptions.tables
