@@ -8,16 +8,23 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 import exchange.audit.routes
+import exchange.batches.routes
 import exchange.catalog.drafts.routes
 import exchange.catalog.formats.routes
 import exchange.catalog.routes
+import exchange.commitments.routes
+import exchange.consents.routes
 import exchange.corrections.routes
 import exchange.grants.routes
 import exchange.matters.routes
+import exchange.outbox.routes
+import exchange.plans.routes
 import exchange.queries.routes
 import exchange.relaying.routes
 import exchange.requests.routes
+import exchange.statistics.routes
 import exchange.subscriptions.routes
+from exchange.plans.plan import Planning
 from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
 from foundation.identity.guard import Guard
@@ -25,6 +32,7 @@ from foundation.openapi import complete, operation_id
 from foundation.problems import ProblemTable, install
 from foundation.shortcut import Shortcut
 from foundation.unavailable import UNAVAILABLE
+from foundation.workdays import load_calendar
 
 AUDIENCE = "urn:zhengtong:exchange"
 
@@ -35,12 +43,18 @@ TAGS = {
     "catalogue": "Data resources that can be asked about 数据资源目录",
     "grants": "Who may ask what, for which matters, until when 授权",
     "queries": "Questions about subjects 核验、查询",
+    "batches": "Questions about many subjects 批量",
     "audit": "Who asked whom about what, and the proof of it 访问记录",
     "live sources": "Resources that are asked at their department or a higher-level exchange 实时接口、级联",
     "requests": "Share requests from asking to the grant 共享申请",
     "corrections": "Wrong values, reported and set right 校核",
     "subscriptions": "Changes of subjects, delivered or read 订阅",
     "matters": "Service matters and what can take the place of their papers 政务服务事项",
+    "plans": "What of a case's papers is settled, and how the rest can be 办件计划",
+    "consents": "Evidence that goes out only with the applicant's consent 授权同意",
+    "commitments": "Statements in the place of papers, verified later 告知承诺",
+    "statistics": "What was counted, each number traceable to its records 统计",
+    "outbox": "What other systems are told 外发",
     "ingest": "Data that departments send 推送",
 }
 """Tags of the routes with their descriptions; a room that has a tag of its own adds it here."""
@@ -67,18 +81,25 @@ def create_app(
     )
     app.state.exchange = ports
     app.state.guard = guard
+    app.state.planning = Planning(ports, load_calendar(ports.settings.workdays_file))
     included = [
         exchange.catalog.routes.router,
         exchange.catalog.drafts.routes.router,
         exchange.catalog.formats.routes.router,
         exchange.grants.routes.router,
         exchange.queries.routes.router,
+        exchange.batches.routes.router,
         exchange.audit.routes.router,
         exchange.requests.routes.router,
         exchange.subscriptions.routes.router,
         exchange.matters.routes.router,
         exchange.corrections.routes.router,
         exchange.relaying.routes.router,
+        exchange.plans.routes.router,
+        exchange.consents.routes.router,
+        exchange.commitments.routes.router,
+        exchange.statistics.routes.router,
+        exchange.outbox.routes.router,
         *routers,
     ]
     for router in included:

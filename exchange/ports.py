@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Protocol
@@ -23,6 +23,20 @@ from foundation.settings import Settings
 from foundation.signing import KeyStore
 
 
+@dataclass(frozen=True, slots=True)
+class HeldLicence:
+    """A licence that somebody holds.
+
+    Args:
+        division: where it is at home (6 digits).
+        values: opens it and returns its fields in clear.
+    """
+
+    division: str | None
+    issued_at: datetime
+    values: Callable[[], Mapping[str, Any]]
+
+
 class LicencesHeld(Protocol):
     """The registry of licences; the exchange does not know where it is."""
 
@@ -35,6 +49,9 @@ class LicencesHeld(Protocol):
         Args:
             holder: blind index.
         """
+
+    async def of_holder(self, licence_type: str, holder: bytes, day: date) -> HeldLicence | None:
+        """Return the newest licence of a type that somebody holds, alone or with others, and that is valid on a day."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,14 @@ class Settings(BaseSettings):
     maximum_ingest_bytes: int = Field(
         default=64 << 20, ge=1024, description="Largest batch that a department may send at once"
     )
+    maximum_batch_bytes: int = Field(
+        default=256 << 20,
+        ge=1024,
+        description="Largest batch of questions that a department may send at once",
+    )
+    batch_result_days: int = Field(
+        default=7, ge=1, le=90, description="Days for which the result of a batch can be fetched"
+    )
 
     object_store: Literal["files", "s3"] = "files"
     s3_endpoint: str | None = None
@@ -74,6 +82,24 @@ class Settings(BaseSettings):
         description="Holders of licences must be in the city's registers; or need only match where they are",
     )
 
+    plan_deadline_seconds: float = Field(
+        default=3, gt=0, le=30, description="What a plan's evidence has not answered by then counts as late"
+    )
+    offer_hours: int = Field(
+        default=72, ge=1, le=24 * 90, description="How long a plan's consents and commitments stay open"
+    )
+    remind_working_days: int = Field(
+        default=2,
+        ge=0,
+        le=60,
+        description="Working days before its last day to remind of a material that follows",
+    )
+    credit_webhook: str | None = Field(
+        default=None, description="Address of the credit authority, which is told of breached commitments"
+    )
+    supervision_webhooks: dict[str, str] = Field(
+        default={}, description="JSON: department (USCC) → address that is told what it is to supervise"
+    )
     catalogue_notice_days: int = Field(
         default=30,
         ge=0,

@@ -112,6 +112,8 @@ def errors() -> set[type[DomainError]]:
 COMMAND_LINE_ONLY = {
     "airflow-broken",
     "answer-invalid",
+    "batch-lines-lost",  # stands in the progress of a batch
+    "batch-result-broken",  # told where a result is read
     "correction-refused",
     "no-windows",
     "following-already",
@@ -120,6 +122,7 @@ COMMAND_LINE_ONLY = {
     "matter-layout-unknown",
     "matters-unreadable",
     "line-invalid",  # stands in the report of a job
+    "row-malformed",  # stands in the result of a batch
     "store-without-lock",  # told at start
     "story-broken",
     "worker-died",

@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import exchange.app
+import exchange.batches.routes
 import exchange.catalog.formats.routes
 import foundation.identity.routes
 import license_registry.app
@@ -31,6 +32,7 @@ from zhengtong.ingest.accept import Accepting
 from zhengtong.ingest.problems import INGEST_PROBLEMS
 
 INGEST_PATH = f"/exchange{zhengtong.ingest.routes.PREFIX}/"
+BATCHES_PATH = f"/exchange{exchange.batches.routes.PREFIX}"
 DESCRIPTION = """The authorisation server and the process itself. The exchange is described by `/exchange/openapi.json`,
 the licence registry by `/registry/openapi.json`."""
 
@@ -98,7 +100,10 @@ def create_app(settings: Settings, address: str) -> Door:
     return Door(
         Floors(app, services),
         settings.maximum_body_bytes,
-        dict.fromkeys((INGEST_PATH, JOBS_PATH, CATALOGUE_PATH), settings.maximum_ingest_bytes),
+        {
+            **dict.fromkeys((INGEST_PATH, JOBS_PATH, CATALOGUE_PATH), settings.maximum_ingest_bytes),
+            BATCHES_PATH: settings.maximum_batch_bytes,
+        },
     )
 
 

@@ -43,6 +43,7 @@ ELSEWHERE = {
     "link": "zhengtong.linking:link",
     "matters": "zhengtong.matter_commands:matters",
     "quarantine": "zhengtong.stewardship:waiting",
+    "request": "zhengtong.requests:request",
     "source": "zhengtong.preparing:source",
     "subscription": "zhengtong.subscriptions:subscription",
     "trust-bundle": "zhengtong.verifying:trust_bundle",

@@ -18,11 +18,14 @@ import exchange.corrections.following
 import exchange.requests.overdue
 import license_registry.app
 from exchange.audit.record import Recorder
+from exchange.batches.work import work_forever as work_on_batches
 from exchange.catalog.drafts.edit import publish_seeds
 from exchange.catalog.follow import FollowedCatalogue
 from exchange.catalog.resources import read_seeds
+from exchange.commitments.rounds import see_to_plans
 from exchange.deadlines import load_deadlines
 from exchange.grants.held import Grants
+from exchange.plans.plan import Planning
 from exchange.ports import Exchange
 from exchange.queries.attest import PURPOSE as ANSWER_PURPOSE
 from exchange.registers.freshness import Freshness
@@ -45,6 +48,7 @@ from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings, load_master_key
 from foundation.signing import Algorithm, CertificateAuthority, KeyStore, decode_base64url
 from foundation.webhooks.sending import sender
+from foundation.workdays import load_calendar
 from license_registry.catalog.types import load_types
 from license_registry.issuing.bulk.jobs import work_forever
 from license_registry.lifecycle.status_lists import PURPOSE as CREDENTIAL_PURPOSE
@@ -138,6 +142,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=5))
         recorder = Recorder(pool)
         await stack.enter_async_context(recorder.running())
+        types = await asyncio.to_thread(load_types, settings.licence_types_folder)
         lookups = Lookups(pool, load_registers().values())
         await stack.enter_async_context(lookups.running())
         grants = Grants(pool)
@@ -165,14 +170,14 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             vault,
             keys,
             await asyncio.to_thread(open_store, settings),
-            await asyncio.to_thread(load_types, settings.licence_types_folder),
+            types,
             StatusLists(pool, keys, issuer),
             RegisteredHolders(pool, vault),
             codes,
         )
         await stack.enter_async_context(_task(work_forever(registry)))
         await publish_seeds(pool, read_seeds(), now)
-        catalogue = FollowedCatalogue(pool, licence_resources(registry.types))
+        catalogue = FollowedCatalogue(pool, licence_resources(types))
         await catalogue.refresh(now)
         await stack.enter_async_context(_task(catalogue.follow()))
         heads = Heads(pool)
@@ -188,7 +193,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             lookups,
             catalogue,
             tiles,
-            RegisteredLicences(pool, registry.types),
+            RegisteredLicences(pool, vault, registry.types),
             Freshness(pool),
             await asyncio.to_thread(load_deadlines, settings),
             heads,
@@ -197,7 +202,10 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         )
         await stack.enter_async_context(_task(exchange.requests.overdue.rounds(served)))
         await stack.enter_async_context(_task(exchange.corrections.following.rounds(served)))
+        await stack.enter_async_context(_task(work_on_batches(served)))
         webhooks = await stack.enter_async_context(sender(settings))
+        planning = Planning(served, load_calendar(settings.workdays_file))
+        await stack.enter_async_context(_task(see_to_plans(planning, webhooks)))
         await stack.enter_async_context(_task(go_on_forever(served, FollowedLicences(registry), webhooks)))
         yield House(
             exchange=served,

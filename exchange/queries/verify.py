@@ -14,7 +14,6 @@ from exchange.queries.authorise import Prepared, Question, prepare_question
 from exchange.queries.compare import Verdict, compare
 from exchange.queries.elsewhere import Told, look_elsewhere, require_known_types
 from exchange.queries.live import verify_live
-from exchange.registers.schemas import opened
 from foundation.civil import civil_date
 from foundation.errors import DomainError
 from foundation.identity.principals import Principal
@@ -54,8 +53,8 @@ async def verify(exchange: Exchange, caller: Principal, question: Question, now:
     except DomainError as refusal:
         await record_refusal(exchange, Mode.VERIFY, caller, question, subject, refusal, now)
         raise
-    today = civil_date(now)
-    results = compare(prepared.claims, _values(exchange, prepared, admitted), today)
+    known, today = admitted.known, civil_date(now)
+    results = compare(prepared.claims, None if known is None else known.values(), today)
     elsewhere: dict[str, Told] = {}
     if len(results) < len(prepared.claims):
         elsewhere = await look_elsewhere(exchange, prepared.claims, prepared.subject, today)
@@ -70,20 +69,13 @@ async def verify(exchange: Exchange, caller: Principal, question: Question, now:
     return Answered(attested.jws, results, attested.receipt)
 
 
-def _values(exchange: Exchange, prepared: Prepared, admitted: Admitted) -> dict[str, object] | None:
-    row = admitted.row
-    if row is None:
-        return None
-    return opened(exchange.vault, prepared.resource.register, prepared.subject, row.content, row.sealed)
-
-
 async def _sources(
     exchange: Exchange, prepared: Prepared, admitted: Admitted, elsewhere: dict[str, Told]
 ) -> dict[str, object]:
     """Return what the statement says of its sources: that of the row, those of what was found elsewhere, how fresh."""
-    row = admitted.row
+    known = admitted.known
     compared = [field for claim in prepared.claims for field in claim.fields]
-    source = None if row is None or not compared else row.sources(compared)
+    source = None if known is None or not compared else known.sources(compared)
     others = {name: source for name, (_, source) in elsewhere.items()}
     said: dict[str, object] = {"source": source}
     if others:

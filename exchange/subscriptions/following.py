@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from exchange.catalog.document import LICENCE_PREFIX
 from exchange.grants.scope import division_of
 from exchange.ports import Exchange, LicenceChanges
 from exchange.registers.schemas import RegisterSchema, load_registers, opened
 from exchange.subscriptions import feed_tables, history_query, tables
 from exchange.subscriptions.feed_tables import Change
 from exchange.subscriptions.history_query import Ended
-from exchange.subscriptions.kinds import LICENCES, kinds_of_change
+from exchange.subscriptions.kinds import kinds_of_change
 from exchange.subscriptions.spread import place_of
 from exchange.subscriptions.subscription import Scope
 from foundation.sensitive import Vault
@@ -131,7 +132,7 @@ async def _follow_licences(exchange: Exchange, licences: LicenceChanges) -> int:
             topics = {
                 topic: scopes
                 for topic, scopes in (await tables.wanted_topics(connection)).items()
-                if topic.startswith(LICENCES)
+                if topic.startswith(LICENCE_PREFIX)
             }
             upto = min(head, position + RANGE) if topics else head
             if topics:

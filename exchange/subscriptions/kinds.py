@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from exchange.catalog.document import LICENCE_PREFIX
 from exchange.registers.schemas import RegisterSchema
-
-LICENCES = "licence."
-"""What the ids of resources begin with that are types of licences; the type's id follows."""
 
 LICENCE_KINDS = (
     "licence-issued",
@@ -54,7 +52,7 @@ Kinds = Mapping[str, Sequence[str]]
 
 def kinds_of(topic: str) -> tuple[str, ...]:
     """Return the kinds of a topic: of a register by its name, of a type of licence by its resource."""
-    return LICENCE_KINDS if topic.startswith(LICENCES) else REGISTER_KINDS.get(topic, ())
+    return LICENCE_KINDS if topic.startswith(LICENCE_PREFIX) else REGISTER_KINDS.get(topic, ())
 
 
 def licence_kind(state: str) -> str:

@@ -68,6 +68,15 @@ async def find_client(engine: AsyncEngine, client_id: str) -> Client | None:
     )
 
 
+async def has_systems(engine: AsyncEngine, department: str) -> bool:
+    """Tell whether a department has an enabled system here."""
+    statement = select(client.c.client_id).where(
+        client.c.department == department, client.c.disabled_at.is_(None)
+    )
+    async with engine.connect() as connection:
+        return (await connection.execute(statement.limit(1))).one_or_none() is not None
+
+
 async def use_assertion(engine: AsyncEngine, digest: bytes, expires_at: datetime) -> bool:
     """Mark an assertion as used; False when it was used before. Durable before the token is given out."""
     async with engine.begin() as connection:
