@@ -18,6 +18,7 @@ import exchange.corrections.routes
 import exchange.grants.routes
 import exchange.matters.routes
 import exchange.outbox.routes
+import exchange.outcomes.routes
 import exchange.plans.routes
 import exchange.queries.routes
 import exchange.relaying.routes
@@ -100,6 +101,7 @@ def create_app(
         exchange.commitments.routes.router,
         exchange.statistics.routes.router,
         exchange.outbox.routes.router,
+        exchange.outcomes.routes.router,
         *routers,
     ]
     for router in included:

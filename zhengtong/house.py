@@ -28,6 +28,7 @@ from exchange.grants.held import Grants
 from exchange.plans.plan import Planning
 from exchange.ports import Exchange
 from exchange.queries.attest import PURPOSE as ANSWER_PURPOSE
+from exchange.queries.misses import Misses
 from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
 from exchange.registers.schemas import load_registers
@@ -147,6 +148,8 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         await stack.enter_async_context(lookups.running())
         grants = Grants(pool)
         await stack.enter_async_context(grants.followed())
+        misses = Misses(pool, settings.unknown_subjects_per_hour)
+        await stack.enter_async_context(misses.followed())
         await stack.enter_async_context(
             _task(run_forever(pool, tiles, log_signer, interval=settings.sequence_interval_seconds))
         )
@@ -195,6 +198,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             tiles,
             RegisteredLicences(pool, vault, registry.types),
             Freshness(pool),
+            misses,
             await asyncio.to_thread(load_deadlines, settings),
             heads,
             MappedContacts(settings.sources_folder),

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from exchange.grants.grant import FieldNotGranted, Grant, Mode, covering_grants, for_subject
+from exchange.grants.grant import (
+    FieldNotGranted,
+    Grant,
+    Mode,
+    SubjectNotCovered,
+    covering_grants,
+    for_subject,
+)
 from exchange.ports import Exchange
 from exchange.queries.authorise import Prepared
 from exchange.queries.subjects import Known, find
@@ -38,7 +45,7 @@ async def admit(
 
     Raises:
         NotGranted, GrantNotInForce, ModeNotGranted, MatterNotGranted, FieldNotGranted, OutsideHours, SubjectNotCovered,
-            QuotaExceeded, SourceUnavailable, SourceRefused: as they say.
+            QuotaExceeded, TooManyUnknown, SourceUnavailable, SourceRefused: as they say.
     """
     question = prepared.question
     given = await exchange.grants.of(caller.id, question.resource)
@@ -53,7 +60,14 @@ async def admit(
             raise SourceRefused(_("a live source compares what is claimed; it discloses nothing"))
         # Where the subject lives is not known here: a grant for some divisions does not hold.
         return Admitted(await exchange.grants.take(for_subject(covering, None), now), None, source)
+    exchange.misses.require_few(caller.id, now)
     known = await find(exchange, prepared, now)
-    division = None if known is None else known.division
-    grant = await exchange.grants.take(for_subject(covering, division), now)
+    try:
+        allowing = for_subject(covering, None if known is None else known.division)
+    except SubjectNotCovered:
+        await exchange.misses.note(caller.id, prepared.subject, now)
+        raise
+    grant = await exchange.grants.take(allowing, now)
+    if known is None:
+        await exchange.misses.note(caller.id, prepared.subject, now)
     return Admitted(grant, known)

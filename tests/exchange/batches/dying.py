@@ -19,9 +19,10 @@ from exchange.audit import many
 from exchange.audit.record import Recorder
 from exchange.batches import tables, work
 from exchange.batches.batch import OPEN
-from exchange.catalog.resources import load_catalogue
+from exchange.catalog.follow import FollowedCatalogue
 from exchange.grants.held import Grants
 from exchange.ports import Exchange
+from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
 from exchange.registers.schemas import load_registers
 from foundation import database
@@ -69,6 +70,9 @@ async def main(home: str, address: str, batch: str, step: str, when: str, turn: 
         recorder = Recorder(pool)
         lookups = Lookups(pool, load_registers().values())
         async with recorder.running(), lookups.running():
+            catalogue = FollowedCatalogue(pool, {})
+            await catalogue.refresh(datetime.now(UTC))
+            absent: Any = None  # what these batches do not need
             exchange = Exchange(
                 settings,
                 pool,
@@ -78,8 +82,13 @@ async def main(home: str, address: str, batch: str, step: str, when: str, turn: 
                 recorder,
                 Grants(pool),
                 lookups,
-                load_catalogue(),
+                catalogue,
                 DirectoryTiles(settings.ledger_folder),
+                absent,
+                Freshness(pool),
+                absent,
+                absent,
+                absent,
             )
             working = asyncio.create_task(work.work_forever(exchange))
             while not working.done():
