@@ -37,7 +37,7 @@ from foundation.errors import DomainError, NotFound
 from foundation.identity.principals import Principal
 from foundation.language import _
 from foundation.signing import canonical_json, sign_compact
-from foundation.workdays import Calendar
+from foundation.workdays import Calendar, load_calendar
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,12 @@ class Planning:
     """
 
     exchange: Exchange
-    calendar: Calendar
     read: dict[str, tuple[int, Matter, Compiled]] = field(default_factory=dict)
+
+    @property
+    def calendar(self) -> Calendar:
+        """Return the days that are worked here."""
+        return load_calendar(self.exchange.settings.workdays_file)
 
     async def matter(self, code: str, version: int) -> tuple[Matter, Compiled]:
         """Return a published matter.
