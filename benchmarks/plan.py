@@ -1,6 +1,6 @@
 """A plan for a matter with eight materials, against one verification in the same run, one client asking in turn.
 
-    python -m benchmarks.plan [--people 5000] [--rounds 7] [--times 150] [--materials 8]
+    python -m benchmarks.plan [--people 5000] [--rounds 7] [--times 150]
 
 The service is the whole one, one worker over the embedded PostgreSQL. The eight materials need two resources' worth of
 questions about two people, an alternative and a commitment; every plan is a new one, of a new case. In each round some
@@ -25,7 +25,8 @@ from typing import Any
 
 import httpx
 
-from benchmarks.verification import AUDIENCE, _serving, free_port
+from benchmarks.askers import AUDIENCE
+from benchmarks.verification import _serving, free_port
 from connectors.mapping import load_mapping
 from connectors.pipeline import run
 from connectors.sources.files import FileSource
