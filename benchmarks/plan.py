@@ -79,7 +79,7 @@ def _compare(options: argparse.Namespace, settings: Settings, address: str, plan
     people = random.Random(1).sample(list(city.people(plan)), 1000)
     asking = _register(address)
     cases = itertools.count(1)
-    with httpx.Client(base_url=settings.base_url) as http:
+    with httpx.Client(base_url=settings.base_url, timeout=30) as http:
         _grant(http, asking[1], asking[0])
         headers = {"Authorization": f"Bearer {asking[0].token(http, AUDIENCE)}"}
 
