@@ -33,7 +33,6 @@ from foundation.openapi import complete, operation_id
 from foundation.problems import ProblemTable, install
 from foundation.shortcut import Shortcut
 from foundation.unavailable import UNAVAILABLE
-from foundation.workdays import load_calendar
 
 AUDIENCE = "urn:zhengtong:exchange"
 
@@ -55,6 +54,7 @@ TAGS = {
     "consents": "Evidence that goes out only with the applicant's consent 授权同意",
     "commitments": "Statements in the place of papers, verified later 告知承诺",
     "statistics": "What was counted, each number traceable to its records 统计",
+    "outcomes": "What was decided, who supervises it, and what they found 办理结果、审管联动",
     "outbox": "What other systems are told 外发",
     "ingest": "Data that departments send 推送",
 }
@@ -82,7 +82,7 @@ def create_app(
     )
     app.state.exchange = ports
     app.state.guard = guard
-    app.state.planning = Planning(ports, load_calendar(ports.settings.workdays_file))
+    app.state.planning = Planning(ports)
     included = [
         exchange.catalog.routes.router,
         exchange.catalog.drafts.routes.router,
