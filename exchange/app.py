@@ -11,9 +11,11 @@ import exchange.audit.routes
 import exchange.batches.routes
 import exchange.catalog.drafts.routes
 import exchange.catalog.formats.routes
+import exchange.catalog.replies
 import exchange.catalog.routes
 import exchange.commitments.routes
 import exchange.consents.routes
+import exchange.corrections.replies
 import exchange.corrections.routes
 import exchange.grants.routes
 import exchange.matters.routes
@@ -22,8 +24,10 @@ import exchange.outcomes.routes
 import exchange.plans.routes
 import exchange.queries.routes
 import exchange.relaying.routes
+import exchange.requests.replies
 import exchange.requests.routes
 import exchange.statistics.routes
+import exchange.subscriptions.replies
 import exchange.subscriptions.routes
 from exchange.plans.plan import Planning
 from exchange.ports import Exchange
@@ -59,6 +63,13 @@ TAGS = {
     "ingest": "Data that departments send 推送",
 }
 """Tags of the routes with their descriptions; a room that has a tag of its own adds it here."""
+
+REPLIES = {
+    **exchange.catalog.replies.REPLIES,
+    **exchange.corrections.replies.REPLIES,
+    **exchange.requests.replies.REPLIES,
+    **exchange.subscriptions.replies.REPLIES,
+}
 
 
 def create_app(
@@ -110,7 +121,7 @@ def create_app(
         setattr(app.state, name, value)
     table = {**EXCHANGE_PROBLEMS, **(problems or {})}
     install(app, table, UNAVAILABLE)
-    complete(app, included, table, TAGS, DESCRIPTION, AUDIENCE)
+    complete(app, included, table, TAGS, DESCRIPTION, AUDIENCE, REPLIES)
     return Shortcut(
         app,
         {
