@@ -306,9 +306,13 @@ class _Ending:
     verdicts: list[GateVerdict]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Writer:
-    """Writes prepared batches, each in one transaction, always from the same thread."""
+    """Writes prepared batches, each in one transaction, always from the same thread.
+
+    Args:
+        all_new: the register knew no subject of the batch before: likely it knows none of the next.
+    """
 
     connection: psycopg.Connection
     mapping: SourceMapping
@@ -318,6 +322,7 @@ class _Writer:
     origin_digest: str
     rank: Rank
     settle: Settle | None
+    all_new: bool = False
 
     def batch(self, piece: Slice, ready: Ready) -> Report:
         try:
@@ -371,7 +376,9 @@ class _Writer:
             run_id=self.run_id,
             now=ready.now,
             part=ready.part,
+            expect_new=self.all_new,
         )
+        self.all_new = merged.inserted == len(ready.rows)
         if not merged.shared:
             return merged, JoinReport(0, 0, ())
         joined = join(

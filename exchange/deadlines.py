@@ -26,8 +26,8 @@ class Deadlines:
 
     Args:
         calendar: which days are worked.
-        terms: class (`unconditional`, `conditional`, `not-on-platform`, `correction`) → step (`check`, `answer`,
-            `provide`, `decide`) → working days.
+        terms: class (`unconditional`, `conditional`, `not-shared`, `not-on-platform`, `correction`) → step (`check`,
+            `answer`, `provide`, `decide`) → working days.
         places: code of a department → terms of its own; what it does not name is as everywhere.
     """
 

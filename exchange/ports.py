@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Protocol
@@ -13,13 +13,29 @@ from exchange.audit.record import Recorder
 from exchange.catalog.follow import FollowedCatalogue
 from exchange.deadlines import Deadlines
 from exchange.grants.held import Grants
+from exchange.queries.misses import Misses
 from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
+from exchange.relaying.relays import Relays
 from exchange.subscriptions.heads import Heads
 from foundation.ledger import DirectoryTiles
 from foundation.sensitive import Vault
 from foundation.settings import Settings
 from foundation.signing import KeyStore
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLicence:
+    """A licence that somebody holds.
+
+    Args:
+        division: where it is at home (6 digits).
+        values: opens it and returns its fields in clear.
+    """
+
+    division: str | None
+    issued_at: datetime
+    values: Callable[[], Mapping[str, Any]]
 
 
 class LicencesHeld(Protocol):
@@ -34,6 +50,9 @@ class LicencesHeld(Protocol):
         Args:
             holder: blind index.
         """
+
+    async def of_holder(self, licence_type: str, holder: bytes, day: date) -> HeldLicence | None:
+        """Return the newest licence of a type that somebody holds, alone or with others, and that is valid on a day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +118,8 @@ class Exchange:
     tiles: DirectoryTiles
     licences: LicencesHeld
     freshness: Freshness
+    misses: Misses
     deadlines: Deadlines
     heads: Heads
     contacts: SourceContacts
+    relays: Relays

@@ -184,7 +184,7 @@ def documented(table: ProblemTable, codes: Iterable[str]) -> dict[int | str, dic
             kind.status,
             {
                 "description": both(kind.title),
-                "content": {PROBLEM_MEDIA_TYPE: {"schema": _PROBLEM_SCHEMA, "examples": {}}},
+                "content": {PROBLEM_MEDIA_TYPE: {"schema": PROBLEM_SCHEMA, "examples": {}}},
             },
         )
         entry["content"][PROBLEM_MEDIA_TYPE]["examples"][code] = {"value": example}
@@ -193,7 +193,7 @@ def documented(table: ProblemTable, codes: Iterable[str]) -> dict[int | str, dic
 
 _BAD_TOKENS = ("token-unknown", "token-expired", "token-wrong-audience", "people-issuer-unavailable")
 
-_PROBLEM_SCHEMA: dict[str, Any] = {
+PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
     "description": "Problem details (RFC 9457)",
     "required": ["type", "title", "status"],

@@ -82,6 +82,24 @@ class Settings(BaseSettings):
         description="Holders of licences must be in the city's registers; or need only match where they are",
     )
 
+    plan_deadline_seconds: float = Field(
+        default=3, gt=0, le=30, description="What a plan's evidence has not answered by then counts as late"
+    )
+    offer_hours: int = Field(
+        default=72, ge=1, le=24 * 90, description="How long a plan's consents and commitments stay open"
+    )
+    remind_working_days: int = Field(
+        default=2,
+        ge=0,
+        le=60,
+        description="Working days before its last day to remind of a material that follows",
+    )
+    credit_webhook: str | None = Field(
+        default=None, description="Address of the credit authority, which is told of breached commitments"
+    )
+    supervision_webhooks: dict[str, str] = Field(
+        default={}, description="JSON: department (USCC) → address that is told what it is to supervise"
+    )
     catalogue_notice_days: int = Field(
         default=30,
         ge=0,
@@ -101,6 +119,11 @@ class Settings(BaseSettings):
         default=10,
         ge=1,
         description="Wrong licence numbers that a caller may name, and that one number may meet",
+    )
+    unknown_subjects_per_hour: int = Field(
+        default=200,
+        ge=1,
+        description="Subjects that a client may ask about that are not known or have another name than claimed",
     )
     ledger_origin: str = "zhengtong.example/ledger"
     sequence_interval_seconds: float = Field(default=0.5, gt=0, le=60)

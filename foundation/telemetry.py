@@ -21,6 +21,7 @@ import orjson
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from foundation.deprecation import deprecation_of
 from foundation.identifiers import mask_citizen_ids
 from foundation.problems import GENERAL_PROBLEMS, problem_response
 
@@ -148,6 +149,9 @@ class Door:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", known.encode())]
+                gone = deprecation_of(getattr(scope.get("route"), "endpoint", None))
+                if gone is not None:
+                    message["headers"] += gone.headers()
             await send(message)
 
         try:

@@ -22,6 +22,7 @@ import zhengtong.ingest.routes
 import zhengtong.routes
 from foundation.identity import development_issuer
 from foundation.identity.errors import IDENTITY_PROBLEMS
+from foundation.openapi import complete, operation_id
 from foundation.problems import install
 from foundation.settings import Settings
 from foundation.telemetry import Door
@@ -32,6 +33,15 @@ from zhengtong.ingest.problems import INGEST_PROBLEMS
 
 INGEST_PATH = f"/exchange{zhengtong.ingest.routes.PREFIX}/"
 BATCHES_PATH = f"/exchange{exchange.batches.routes.PREFIX}"
+DESCRIPTION = """The authorisation server and the process itself. The exchange is described by `/exchange/openapi.json`,
+the licence registry by `/registry/openapi.json`."""
+
+TAGS = {
+    "operation": "Health and metrics 运行",
+    "identity": "Tokens and public keys 认证",
+    "wallets": "What wallets look for at the root of the host 卡包",
+}
+
 CATALOGUE_PATH = f"/exchange{exchange.catalog.formats.routes.IMPORTS}"
 JOBS_PATH = f"/registry{license_registry.issuing.bulk.routes.PREFIX}"
 
@@ -71,11 +81,22 @@ def create_app(settings: Settings, address: str) -> Door:
             yield
             gc.unfreeze()
 
-    app = FastAPI(title="证通 · Zhengtong", version="1", lifespan=opened, redirect_slashes=False)
-    app.include_router(zhengtong.routes.router)
-    app.include_router(foundation.identity.routes.router)
-    app.include_router(license_registry.wallets.routes.well_known)
+    app = FastAPI(
+        title="证通 · Zhengtong",
+        version="1",
+        lifespan=opened,
+        redirect_slashes=False,
+        generate_unique_id_function=operation_id,
+    )
+    included = [
+        zhengtong.routes.router,
+        foundation.identity.routes.router,
+        license_registry.wallets.routes.well_known,
+    ]
+    for router in included:
+        app.include_router(router)
     install(app, IDENTITY_PROBLEMS, UNAVAILABLE)
+    complete(app, included, IDENTITY_PROBLEMS, TAGS, DESCRIPTION, exchange.app.AUDIENCE)
     return Door(
         Floors(app, services),
         settings.maximum_body_bytes,

@@ -44,6 +44,7 @@ ELSEWHERE = {
     "link": "zhengtong.linking:link",
     "matters": "zhengtong.matter_commands:matters",
     "quarantine": "zhengtong.stewardship:waiting",
+    "request": "zhengtong.requests:request",
     "source": "zhengtong.preparing:source",
     "subscription": "zhengtong.subscriptions:subscription",
     "trust-bundle": "zhengtong.verifying:trust_bundle",
@@ -224,7 +225,7 @@ def register(
     settings: Settings, client_id: str, name: str, department: str, roles: tuple[str, ...], jwks: Path
 ) -> None:
     from exchange.batches.sealing import public_key
-    from foundation.identity.tables import put_client
+    from foundation.identity.tables import put_client, refuse_shared_keys
 
     try:
         document = orjson.loads(jwks.read_bytes())
@@ -239,8 +240,12 @@ def register(
 
     async def put(address: str) -> None:
         engine = database.engine(address)
-        await put_client(engine, new, datetime.now(UTC))
-        await engine.dispose()
+        try:
+            # A key tells who asks; one that two know tells nothing.
+            await refuse_shared_keys(engine, new)
+            await put_client(engine, new, datetime.now(UTC))
+        finally:
+            await engine.dispose()
 
     with database.running_database(settings) as address:
         database.require_current_schema(address)

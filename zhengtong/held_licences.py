@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
+from functools import partial
 from typing import Any
 
+import orjson
+
+from exchange.ports import HeldLicence
+from foundation.sensitive import Vault
 from license_registry.catalog.types import LicenceTypes
 from license_registry.lifecycle.states import State
 
 _IN_FORCE = """
-SELECT EXISTS (
-    SELECT FROM license_registry.licence l
-    WHERE (l.holder = $1 OR l.identifier IN (SELECT identifier FROM license_registry.co_holder WHERE holder = $1))
-      AND l.type_code = ANY($2) AND l.state = $3 AND l.valid_from <= $4
-      AND (l.valid_until IS NULL OR l.valid_until >= $4)
-)
+(l.holder = $1 OR l.identifier IN (SELECT identifier FROM license_registry.co_holder WHERE holder = $1))
+AND l.type_code = ANY($2) AND l.state = $3 AND l.valid_from <= $4 AND (l.valid_until IS NULL OR l.valid_until >= $4)
 """
+_EXISTS = f"SELECT EXISTS (SELECT FROM license_registry.licence l WHERE {_IN_FORCE})"  # noqa: S608 -- constants
+_NEWEST = (
+    "SELECT l.identifier, l.division, l.issued_at, l.sealed, l.number, l.issuer_name, l.issued_on, l.valid_from,"  # noqa: S608
+    " l.valid_until FROM license_registry.licence l"
+    f" WHERE {_IN_FORCE} ORDER BY l.issued_on DESC, l.issued_at DESC LIMIT 1"
+)
 
 
 class RegisteredLicences:
@@ -25,8 +33,9 @@ class RegisteredLicences:
         pool: of asyncpg.
     """
 
-    def __init__(self, pool: Any, types: LicenceTypes) -> None:
+    def __init__(self, pool: Any, vault: Vault, types: LicenceTypes) -> None:
         self._pool = pool
+        self._vault = vault
         self._codes = {
             name: sorted({found.type_code, *(older.type_code for older in found.older)})
             for name, found in types.items()
@@ -39,6 +48,24 @@ class RegisteredLicences:
     async def in_force(self, licence_type: str, holder: bytes, day: date) -> bool:
         """Tell whether somebody, alone or with others, holds a licence of a type that is valid on a day."""
         found: bool = await self._pool.fetchval(
-            _IN_FORCE, holder, self._codes[licence_type], State.VALID.value, day
+            _EXISTS, holder, self._codes[licence_type], State.VALID.value, day
         )
         return found
+
+    async def of_holder(self, licence_type: str, holder: bytes, day: date) -> HeldLicence | None:
+        """Return the newest licence of a type that somebody holds, alone or with others, and that is valid on a day."""
+        row = await self._pool.fetchrow(_NEWEST, holder, self._codes[licence_type], State.VALID.value, day)
+        if row is None:
+            return None
+        return HeldLicence(row["division"], row["issued_at"], partial(self._opened, row))
+
+    def _opened(self, row: Any) -> Mapping[str, Any]:
+        until = row["valid_until"]
+        return {
+            "licence_number": row["number"],
+            "issuer_name": row["issuer_name"],
+            "issued_on": row["issued_on"].isoformat(),
+            "valid_from": row["valid_from"].isoformat(),
+            "valid_to": None if until is None else until.isoformat(),
+            **orjson.loads(self._vault.open(row["sealed"], row["identifier"].encode())),
+        }

@@ -22,13 +22,17 @@ from exchange.batches.work import work_forever as work_on_batches
 from exchange.catalog.drafts.edit import publish_seeds
 from exchange.catalog.follow import FollowedCatalogue
 from exchange.catalog.resources import read_seeds
+from exchange.commitments.rounds import see_to_plans
 from exchange.deadlines import load_deadlines
 from exchange.grants.held import Grants
+from exchange.plans.plan import Planning
 from exchange.ports import Exchange
 from exchange.queries.attest import PURPOSE as ANSWER_PURPOSE
+from exchange.queries.misses import Misses
 from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
 from exchange.registers.schemas import load_registers
+from exchange.relaying.relays import CASCADE_PURPOSE, QUESTION_PURPOSE, Relays
 from exchange.subscriptions.delivering import PURPOSE as EVENT_PURPOSE
 from exchange.subscriptions.heads import Heads
 from exchange.subscriptions.rounds import go_on_forever
@@ -66,6 +70,8 @@ LEDGER_PURPOSE = "ledger"
 PURPOSES = {
     TOKEN_PURPOSE: Algorithm.ES256,
     ANSWER_PURPOSE: Algorithm.ES256,
+    QUESTION_PURPOSE: Algorithm.ES256,
+    CASCADE_PURPOSE: Algorithm.ES256,
     CREDENTIAL_PURPOSE: Algorithm.ES256,
     NOTICE_PURPOSE: Algorithm.ES256,
     EVENT_PURPOSE: Algorithm.ES256,
@@ -136,13 +142,21 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=5))
         recorder = Recorder(pool)
         await stack.enter_async_context(recorder.running())
+        types = await asyncio.to_thread(load_types, settings.licence_types_folder)
         lookups = Lookups(pool, load_registers().values())
         await stack.enter_async_context(lookups.running())
         grants = Grants(pool)
         await stack.enter_async_context(grants.followed())
+        misses = Misses(pool, settings.unknown_subjects_per_hour)
+        await stack.enter_async_context(misses.followed())
         await stack.enter_async_context(
             _task(run_forever(pool, tiles, log_signer, interval=settings.sequence_interval_seconds))
         )
+        relays = Relays(
+            pool, keys, settings.base_url, await stack.enter_async_context(httpx.AsyncClient(timeout=5))
+        )
+        await relays.load()
+        await stack.enter_async_context(_task(relays.follow_forever()))
         audiences = (exchange.app.AUDIENCE, license_registry.app.AUDIENCE)
         server = AuthorisationServer(
             settings.base_url, audiences, engine, keys, certificates, settings.access_token_seconds
@@ -158,14 +172,14 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             vault,
             keys,
             await asyncio.to_thread(open_store, settings),
-            await asyncio.to_thread(load_types, settings.licence_types_folder),
+            types,
             StatusLists(pool, keys, issuer),
             RegisteredHolders(pool, vault),
             codes,
         )
         await stack.enter_async_context(_task(work_forever(registry)))
         await publish_seeds(pool, read_seeds(), now)
-        catalogue = FollowedCatalogue(pool, licence_resources(registry.types))
+        catalogue = FollowedCatalogue(pool, licence_resources(types))
         await catalogue.refresh(now)
         await stack.enter_async_context(_task(catalogue.follow()))
         heads = Heads(pool)
@@ -181,16 +195,19 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             lookups,
             catalogue,
             tiles,
-            RegisteredLicences(pool, registry.types),
+            RegisteredLicences(pool, vault, registry.types),
             Freshness(pool),
+            misses,
             await asyncio.to_thread(load_deadlines, settings),
             heads,
             MappedContacts(settings.sources_folder),
+            relays,
         )
         await stack.enter_async_context(_task(exchange.requests.overdue.rounds(served)))
         await stack.enter_async_context(_task(exchange.corrections.following.rounds(served)))
         await stack.enter_async_context(_task(work_on_batches(served)))
         webhooks = await stack.enter_async_context(sender(settings))
+        await stack.enter_async_context(_task(see_to_plans(Planning(served), webhooks)))
         await stack.enter_async_context(_task(go_on_forever(served, FollowedLicences(registry), webhooks)))
         yield House(
             exchange=served,

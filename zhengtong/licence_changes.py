@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from exchange.catalog.document import LICENCE_PREFIX
 from exchange.ports import LicenceChange
-from exchange.subscriptions.kinds import LICENCES, licence_kind
+from exchange.subscriptions.kinds import licence_kind
 from license_registry.audit import following
 from license_registry.audit.following import Befallen
 from license_registry.lifecycle.states import Operation
@@ -31,10 +32,10 @@ class FollowedLicences:
             SealBroken: a licence's fields were altered.
         """
         types = {
-            code: f"{LICENCES}{type_.id}"
+            code: f"{LICENCE_PREFIX}{type_.id}"
             for type_ in self._registry.types.values()
             for code in type_.type_codes
-            if f"{LICENCES}{type_.id}" in resources
+            if f"{LICENCE_PREFIX}{type_.id}" in resources
         }
         found = await following.between(self._registry, position, upto, types, identified=identified)
         return [

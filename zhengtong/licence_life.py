@@ -17,10 +17,12 @@ from foundation.webhooks.sending import sender
 from license_registry.annual_reports.due import open_due, overdue
 from license_registry.lifecycle import schedule
 from license_registry.linked_change.follow import follow
+from license_registry.linked_change.routes import TaskReply
 from license_registry.linked_change.routes import shown as shown_task
 from license_registry.linked_change.tables import tasks
 from license_registry.notices import tables as notices
 from license_registry.notices.deliver import KINDS, deliver, require_kinds
+from license_registry.notices.routes import NoticeReply
 from license_registry.notices.routes import shown as shown_notice
 from license_registry.ports import Registry
 from license_registry.wallets.tables import forget_expired
@@ -148,7 +150,7 @@ def subscribe(settings: Settings, department: str, url: str, kinds: tuple[str, .
 def dead_notices(settings: Settings, retry: bool, limit: int, as_json: bool) -> None:
     now = datetime.now(UTC)
 
-    async def work(registry: Registry) -> list[dict[str, Any]]:
+    async def work(registry: Registry) -> list[NoticeReply]:
         async with registry.pool.acquire() as connection, connection.transaction():
             found = await notices.deliveries(connection, None, dead=True, limit=limit)
             if retry:
@@ -176,7 +178,7 @@ def dead_notices(settings: Settings, retry: bool, limit: int, as_json: bool) -> 
 @click.pass_obj
 @one_line
 def list_tasks(settings: Settings, department: str | None, state: str, limit: int, as_json: bool) -> None:
-    async def work(registry: Registry) -> list[dict[str, Any]]:
+    async def work(registry: Registry) -> list[TaskReply]:
         return [shown_task(each) for each in await tasks(registry.pool, department, state, limit)]
 
     found = with_registry(settings, datetime.now(UTC), work)

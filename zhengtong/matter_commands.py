@@ -12,13 +12,15 @@ from typing import Any, TypeVar
 
 import click
 
-from exchange.catalog.resources import load_catalogue
+from exchange.catalog.drafts.edit import publish_seeds
+from exchange.catalog.follow import FollowedCatalogue
+from exchange.catalog.resources import read_seeds
 from exchange.matters import decisions, tables
 from exchange.matters.deciding import Decided, Waiting, decide, waiting
 from exchange.matters.examples import bring_in_examples
 from exchange.matters.importing.bring_in import Report as ImportReport
 from exchange.matters.importing.bring_in import bring_in
-from exchange.matters.importing.layout import layout_of, layouts
+from exchange.matters.importing.layout import layout_of, layouts, named_layout, read_layout
 from exchange.matters.importing.records import Record, read_records
 from exchange.matters.importing.template import write_template
 from exchange.matters.matching import Sureness, vocabulary
@@ -30,7 +32,9 @@ from foundation import database
 from foundation.errors import DomainError
 from foundation.language import _, both
 from foundation.settings import Settings
+from license_registry.catalog.types import load_types
 from zhengtong.command import JSON_OPTION, Refused, one_line, print_json
+from zhengtong.licence_resources import licence_resources
 
 T = TypeVar("T")
 
@@ -69,7 +73,10 @@ def template(file: Path) -> None:
     "import", help="接入事项清单为草稿 · Bring in lists of matters as drafts; JSON, .xlsx, .xls, .ods"
 )
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--layout", help="列的布局，默认由表头识别 · Layout of the columns; by default as they show")
+@click.option(
+    "--layout",
+    help="列的布局：名称或 .json 文件，默认按表头 · Layout of the columns: a name or a .json; default: as they show",
+)
 @click.option(
     "--examples", is_flag=True, help="接入随附示例 · Bring in the examples that come with the program"
 )
@@ -90,6 +97,9 @@ def import_matters(
     if bool(files) == examples:
         raise Refused(both(_("Name files, or say --examples")))
     now = datetime.now(UTC)
+    wanted = None
+    if layout is not None:
+        wanted = read_layout(Path(layout)) if layout.endswith(".json") else named_layout(layout)
 
     async def work(pool: Any) -> tuple[list[tuple[str, ImportReport]], list[tuple[str, int]]]:
         reports, drafts = [], []
@@ -97,12 +107,13 @@ def import_matters(
             drafts += await bring_in_examples(pool, by, now)
         for file in files:
             records, columns = _begun(read_records(file))
-            report = await bring_in(pool, records, layout_of(columns, layout), file.name, by, now)
+            report = await bring_in(pool, records, layout_of(columns, wanted), file.name, by, now)
             reports.append((file.name, report))
             drafts += report.drafts
         if publishing:
+            catalogue = await _catalogue(settings, pool, now)
             for code, version in drafts:
-                await publish(pool, load_catalogue(), code, version, by, now)
+                await publish(pool, catalogue, code, version, by, now)
         return reports, drafts
 
     reports, drafts = with_pool(settings, work)
@@ -114,6 +125,14 @@ def import_matters(
         click.echo(both(_("{count} new drafts"), count=f"{len(drafts):,}"))
     if any(each.bad for _name, each in reports):
         raise click.exceptions.Exit(1)
+
+
+async def _catalogue(settings: Settings, pool: Any, now: datetime) -> FollowedCatalogue:
+    """Return the catalogue in force, as a service would hold it."""
+    await publish_seeds(pool, read_seeds(), now)
+    found = FollowedCatalogue(pool, licence_resources(load_types(settings.licence_types_folder)))
+    await found.refresh(now)
+    return found
 
 
 def _begun(records: Iterator[Record]) -> tuple[Iterator[Record], frozenset[str]]:
@@ -244,6 +263,8 @@ def _tell_decisions(made: list[Decided], *, as_json: bool) -> None:
             f"{each.decision.decision:<10} {each.decision.name} → {each.decision.evidence_type}"
             f"  ({each.changed_drafts:,}, {each.new_drafts:,})"
         )
+        for code in each.left_out:
+            click.echo(both(_("  left out, for it would grow too large: {code}"), code=code))
     changed = sum(each.changed_drafts for each in made)
     click.echo(both(_("{count} drafts of matters changed"), count=f"{changed:,}"))
 
@@ -260,9 +281,10 @@ def publish_matters(
 ) -> None:
     if not codes and department is None and not all_drafts:
         raise Refused(both(_("Name matters, or say --department or --all-drafts")))
-    now, catalogue = datetime.now(UTC), load_catalogue()
+    now = datetime.now(UTC)
 
     async def work(pool: Any) -> tuple[int, list[tuple[str, DomainError]]]:
+        catalogue = await _catalogue(settings, pool, now)
         async with pool.acquire() as connection:
             found = await tables.current(connection, department=department)
         drafts = [each for each in found if each.state == "draft" and (not codes or each.code in codes)]

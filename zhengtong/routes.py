@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import NotRequired
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from typing_extensions import TypedDict
 
 from foundation.identity.guard import PUBLIC, audited
+from foundation.openapi import media
 from foundation.telemetry import METRICS
 from foundation.unavailable import UNAVAILABLE
 from zhengtong.house import House
@@ -16,14 +18,27 @@ from zhengtong.house import House
 router = APIRouter(tags=["operation"])
 
 
+class Health(TypedDict):
+    """`ok`."""
+
+    status: str
+
+
+class Readiness(TypedDict):
+    """`ok`, with the entries that the log has still to take in; or why not."""
+
+    status: str
+    ledger_pending: NotRequired[int]
+
+
 @router.get("/healthz", dependencies=PUBLIC, openapi_extra=audited("none"))
-async def health() -> dict[str, str]:
+async def health() -> Health:
     """Tell that the process answers."""
     return {"status": "ok"}
 
 
 @router.get("/readyz", dependencies=PUBLIC, openapi_extra=audited("none"))
-async def readiness(request: Request, response: Response) -> dict[str, Any]:
+async def readiness(request: Request, response: Response) -> Readiness:
     """Tell whether requests can be served: the database answers within two seconds."""
     house: House = request.app.state.house
     try:
@@ -35,7 +50,12 @@ async def readiness(request: Request, response: Response) -> dict[str, Any]:
     return {"status": "ok", "ledger_pending": pending}
 
 
-@router.get("/metrics", dependencies=PUBLIC, openapi_extra=audited("none"))
+@router.get(
+    "/metrics",
+    dependencies=PUBLIC,
+    openapi_extra=audited("none"),
+    responses={200: media("text/plain", "Metrics as Prometheus reads them")},
+)
 async def metrics() -> Response:
     """Give the metrics of this process to Prometheus."""
     return Response(generate_latest(METRICS), media_type=CONTENT_TYPE_LATEST)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from connectors.sources.raw import BadRow, Layout, RawBatch, SourceError, Wanted
 from foundation.language import _
@@ -115,6 +115,14 @@ class DelimitedSlice:
     order: list[int]
     part: str
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go from process to process in one piece, where no row has a line break within."""
+        rest = (self.before, self.layout, self.order, self.part)
+        together = b"\n".join(self.rows)
+        if together.count(b"\n") == len(self.rows) - 1:
+            return _of_lines, (together, *rest)
+        return DelimitedSlice, (self.rows, *rest)
+
     def cut(self, rows: int) -> Iterator[DelimitedSlice]:
         """Yield the slice in smaller ones."""
         for at in range(0, len(self.rows), rows):
@@ -127,6 +135,10 @@ class DelimitedSlice:
     def original(self, origin_row: int) -> bytes:
         """Return the bytes of a row."""
         return self.rows[origin_row - self.before - 1]
+
+
+def _of_lines(together: bytes, before: int, layout: Layout, order: list[int], part: str) -> DelimitedSlice:
+    return DelimitedSlice(together.split(b"\n"), before, layout, order, part)
 
 
 def _physical_rows(file: BinaryIO, name: str, encoding: str, delimiter: str) -> Iterator[bytes]:

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
+from typing_extensions import TypedDict
 
-from exchange.audit import tables
+from exchange.audit import findings, tables
 from exchange.audit.record import prepare
 from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
@@ -21,6 +22,7 @@ from foundation.identity.principals import Principal, Role
 from foundation.language import _
 from foundation.ledger import leaf_hash
 from foundation.ledger.sequencer import inclusion
+from foundation.openapi import Moment, Uuid, media
 from foundation.problems import documented
 from foundation.text import Code, FreeText
 
@@ -29,6 +31,36 @@ router = APIRouter(prefix="/v1", tags=["audit"])
 
 class ReceiptNotIncluded(DomainError):
     code = "receipt-not-included"
+
+
+class RecordReply(TypedDict):
+    """An access record; `record` is null once it was erased by law. What stands in it depends on its `event`."""
+
+    id: Uuid
+    recorded_at: Moment
+    record: dict[str, Any] | None
+
+
+class RecordsReply(TypedDict):
+    """Access records, newest first."""
+
+    records: list[RecordReply]
+
+
+class ProofReply(TypedDict):
+    """An inclusion proof (RFC 6962 §2.1.1), hashes in base64, and the signed checkpoint (C2SP) that it is under."""
+
+    leaf_index: int
+    leaf_hash: str
+    tree_size: int
+    proof: list[str]
+    checkpoint: str
+
+
+class AccessesReply(TypedDict):
+    """Who looked at the caller's data, newest first; members are left out where an access has none."""
+
+    accesses: list[dict[str, Any]]
 
 
 @router.get(
@@ -44,7 +76,7 @@ async def search(
     outcome: Code | None = None,
     before: AwareDatetime | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> dict[str, Any]:
+) -> RecordsReply:
     """Search records, newest first. The search is recorded itself: auditors are watched too."""
     exchange: Exchange = request.app.state.exchange
     now = datetime.now(UTC)
@@ -64,7 +96,10 @@ async def search(
 @router.get(
     "/audit/records.jsonl",
     openapi_extra=audited("audit-export"),
-    responses=documented(EXCHANGE_PROBLEMS, ["token-missing", "role-missing"]),
+    responses={
+        200: media("application/jsonl", "One record a line"),
+        **documented(EXCHANGE_PROBLEMS, ["token-missing", "role-missing"]),
+    },
     summary="Export all sequenced records with their salts, for the log verifier",
 )
 async def export(
@@ -74,6 +109,63 @@ async def export(
     exchange: Exchange = request.app.state.exchange
     await exchange.recorder.record(prepare("audit-export", "answered", caller, datetime.now(UTC)))
     return StreamingResponse(tables.export(exchange.pool), media_type="application/jsonl")
+
+
+@router.get(
+    "/audit/findings",
+    openapi_extra=audited("audit-findings"),
+    responses=documented(EXCHANGE_PROBLEMS, ["token-missing", "role-missing", "invalid-request"]),
+    summary="What was noticed about clients 审计发现",
+)
+async def found(
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.AUDITOR))],
+    everything: bool = False,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+) -> dict[str, Any]:
+    """List findings that nobody has looked at, or all of them, the latest first."""
+    exchange: Exchange = request.app.state.exchange
+    await exchange.recorder.record(prepare("audit-findings", "answered", caller, datetime.now(UTC)))
+    listed = await findings.listed(exchange.pool, everything=everything, limit=limit)
+    return {
+        "findings": [
+            {
+                "id": str(each.id),
+                "kind": each.kind,
+                "client": each.client,
+                "since": each.since.isoformat(),
+                "last": each.last.isoformat(),
+                "count": each.count,
+                "facts": each.facts,
+                "noted": None if each.noted is None else each.noted.isoformat(),
+                "noted_by": each.noted_by,
+            }
+            for each in listed
+        ]
+    }
+
+
+@router.put(
+    "/audit/findings/{finding_id}/noted",
+    status_code=204,
+    openapi_extra=audited("audit-finding-noted"),
+    responses=documented(EXCHANGE_PROBLEMS, ["token-missing", "role-missing", "not-found"]),
+    summary="Note that a finding was looked at",
+)
+async def noted(
+    finding_id: uuid.UUID,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.AUDITOR))],
+) -> Response:
+    """Note that an auditor looked: what happens from now on is a new finding."""
+    exchange: Exchange = request.app.state.exchange
+    now = datetime.now(UTC)
+    if not await findings.look(exchange.pool, finding_id, caller.id, now):
+        raise NotFound(_("no such finding"))
+    await exchange.recorder.record(
+        prepare("audit-finding-noted", "noted", caller, now, finding=str(finding_id))
+    )
+    return Response(status_code=204)
 
 
 @router.delete(
@@ -117,7 +209,7 @@ async def proof(
     record_id: uuid.UUID,
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM, Role.AUDITOR))],
-) -> dict[str, Any]:
+) -> ProofReply:
     """Give the inclusion proof (RFC 6962 §2.1.1) of a receipt's record under the newest checkpoint.
 
     A department gets proofs of its own records only.
@@ -150,7 +242,7 @@ async def own_view(
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.PERSON))],
     before: AwareDatetime | None = None,
-) -> dict[str, Any]:
+) -> AccessesReply:
     """Show a person who asked about them, for which matter, and whether it was answered."""
     exchange: Exchange = request.app.state.exchange
     assert caller.subject is not None

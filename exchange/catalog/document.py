@@ -179,7 +179,7 @@ def document_of(resource: Resource) -> Document:
         "title": resource.title,
         "title_en": resource.title_en,
         "description": resource.description,
-        "register": resource.register.name or None,
+        "register": resource.register.name if resource.reads_from == ReadsFrom.REGISTER else None,
         "subject_kind": resource.subject_kind,
         "owner": resource.owner,
         "department": resource.department,

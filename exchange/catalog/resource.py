@@ -91,7 +91,7 @@ class Resource:
 
     Args:
         register: the register that it reads from. Where it reads from none, `register.table` is empty, and
-            `register.schema` describes the fields all the same.
+            `register.schema` describes the fields all the same; of a licence type, `register.name` is the id.
         sharing_class: `unconditional`, `conditional` or `not-shared` (decree 809).
         lead_source: source whose word counts where a field names none of its own.
         owner: name of the department it is of; `department`: its USCC.

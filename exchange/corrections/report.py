@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -30,6 +30,7 @@ from exchange.ports import Exchange
 from exchange.queries.authorise import canonical_subject
 from foundation.errors import DomainError, NotFound
 from foundation.identity.principals import Principal, Role
+from foundation.identity.tables import has_systems
 from foundation.language import _
 
 PERSON_KIND = "citizen-id"
@@ -121,8 +122,8 @@ async def answer(
         CorrectionStateWrong: it waits for no answer.
     """
 
-    def change(known: Correction) -> Correction:
-        if not answers(known, caller):
+    async def change(known: Correction) -> Correction:
+        if not await answers(exchange, known, caller):
             raise NotFound(_("no such report"))
         said = known.answer_sealed
         if said is not None and (known.state, known.answered_by) == (state, caller.id):
@@ -143,7 +144,7 @@ async def add_to(
         NotFound, CorrectionStateWrong: as they say.
     """
 
-    def change(known: Correction) -> Correction:
+    async def change(known: Correction) -> Correction:
         _require_reporter(known, caller)
         told = open_told(exchange.vault, known.id, known.sealed)
         if known.state is State.OPEN and len(told.said) > 1 and told.said[-1] == said:
@@ -159,7 +160,7 @@ async def withdraw(
 ) -> Correction:
     """Take a report back; again changes nothing. Raises NotFound, CorrectionStateWrong."""
 
-    def change(known: Correction) -> Correction:
+    async def change(known: Correction) -> Correction:
         _require_reporter(known, caller)
         return known if known.state is State.WITHDRAWN else withdrawn(known)
 
@@ -173,13 +174,18 @@ def reported(known: Correction, caller: Principal) -> bool:
     return known.reporter is None and bool(known.department) and known.department == caller.department
 
 
-def answers(known: Correction, caller: Principal) -> bool:
-    """True for who answers a report: the department that the resource is of, else the sharing authority."""
+async def answers(exchange: Exchange, known: Correction, caller: Principal) -> bool:
+    """True for who answers a report: the department that the resource is of.
+
+    For a department that has no system here, such as a ministry, the sharing authority answers.
+    """
     if caller.subject is not None:
         return False
-    if not known.owner:
-        return Role.SHARING_AUTHORITY in caller.roles
-    return known.owner == caller.department
+    if known.owner and known.owner == caller.department:
+        return True
+    if Role.SHARING_AUTHORITY not in caller.roles:
+        return False
+    return not (known.owner and await has_systems(exchange.engine, known.owner))
 
 
 def _whose(exchange: Exchange, caller: Principal, wanted: Report) -> tuple[Resource, bytes]:
@@ -222,7 +228,7 @@ async def _change(
     caller: Principal,
     correction_id: uuid.UUID,
     outcome: str,
-    change: Callable[[Correction], Correction],
+    change: Callable[[Correction], Awaitable[Correction]],
     now: datetime,
 ) -> Correction:
     known = None
@@ -231,7 +237,7 @@ async def _change(
             known = await tables.find(connection, correction_id, lock=True)
             if known is None:
                 raise NotFound(_("no such report"))
-            after = change(known)
+            after = await change(known)
             if after is not known:
                 await record_within(
                     connection, prepare(f"correction-{outcome}", outcome, caller, now, **_facts(after))

@@ -254,11 +254,12 @@ async def one(
     """Show a report to who made it and to who answers it; the latter sees whom it is about, and the value itself."""
     exchange: Exchange = request.app.state.exchange
     known = await tables.find(exchange.pool, correction_id)
-    if known is None or not (reported(known, caller) or answers(known, caller)):
+    to_answer = known is not None and await answers(exchange, known, caller)
+    if known is None or not (to_answer or reported(known, caller)):
         raise NotFound(_("no such report"))
     await _record_reading(exchange, caller, known)
     shown = _opened(exchange, known)
-    if answers(known, caller):
+    if to_answer:
         register = load_registers()[known.register]
         now_held = await held(exchange.pool, exchange.vault, register, known.subject, known.field)
         shown |= {

@@ -210,7 +210,8 @@ async def acknowledge(connection: Any, number: int, client_id: str, now: datetim
     """Note that a system has seen a notice, and return whom it is about; None if it has none of that number."""
     subject: bytes | None = await connection.fetchval(
         "UPDATE exchange.correction_notice n SET acknowledged_at = coalesce(acknowledged_at, $3)"
-        " FROM exchange.correction_report c WHERE n.id = $1 AND n.client_id = $2 AND c.id = n.correction RETURNING c.subject",
+        " FROM exchange.correction_report c WHERE n.id = $1 AND n.client_id = $2 AND c.id = n.correction"
+        " RETURNING c.subject",
         number,
         client_id,
         now,

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from typing_extensions import TypedDict
 
 from exchange.audit.record import prepare
 from exchange.grants import tables
@@ -19,6 +20,7 @@ from foundation.errors import NotFound
 from foundation.identity.guard import audited, requires
 from foundation.identity.principals import Principal, Role
 from foundation.language import _
+from foundation.openapi import Moment, Uuid
 from foundation.problems import documented
 from foundation.text import Code, FreeText
 
@@ -104,14 +106,51 @@ class GrantChange(BaseModel):
         return self
 
 
+HoursReply = TypedDict("HoursReply", {"from": str, "to": str})
+"""Local time of day at which a grant holds, `HH:MM`."""
+
+
+class GrantReply(TypedDict):
+    """A grant; `ended_at` is set once it was ended."""
+
+    id: Uuid
+    client_id: str
+    resource: str
+    fields: list[str]
+    matters: list[str]
+    purpose: str
+    legal_basis: str
+    valid_from: Moment
+    valid_until: Moment
+    modes: list[Mode]
+    clear_fields: list[str]
+    quota_per_day: int | None
+    quota_per_minute: int | None
+    hours: HoursReply | None
+    divisions: list[str]
+    request: Uuid | None
+    granted_by: str
+    ended_at: Moment | None
+
+
+class GrantsReply(TypedDict):
+    """Grants, newest first."""
+
+    grants: list[GrantReply]
+
+
 @router.post(
     "",
     status_code=201,
     openapi_extra=audited("grant-given"),
-    responses=documented(
-        EXCHANGE_PROBLEMS,
-        ["token-missing", "role-missing", "resource-unknown", "field-unknown", "grant-malformed"],
-    ),
+    response_model=None,
+    responses={
+        201: {"model": GrantReply},
+        **documented(
+            EXCHANGE_PROBLEMS,
+            ["token-missing", "role-missing", "resource-unknown", "field-unknown", "grant-malformed"],
+        ),
+    },
     summary="Give a grant 授权",
 )
 async def give(
@@ -157,9 +196,14 @@ async def give(
 @router.patch(
     "/{grant_id}",
     openapi_extra=audited("grant-changed"),
-    responses=documented(
-        EXCHANGE_PROBLEMS, ["token-missing", "role-missing", "not-found", "field-unknown", "grant-malformed"]
-    ),
+    response_model=None,
+    responses={
+        200: {"model": GrantReply},
+        **documented(
+            EXCHANGE_PROBLEMS,
+            ["token-missing", "role-missing", "not-found", "field-unknown", "grant-malformed"],
+        ),
+    },
     summary="Change a grant 变更授权",
 )
 async def change(
@@ -190,7 +234,13 @@ async def change(
     return shown(changed)
 
 
-@router.get("", openapi_extra=audited("none"), summary="Grants of the calling client, or of `client_id`")
+@router.get(
+    "",
+    openapi_extra=audited("none"),
+    response_model=None,
+    responses={200: {"model": GrantsReply}},
+    summary="Grants of the calling client, or of `client_id`",
+)
 async def listed(
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM, Role.SHARING_AUTHORITY))],

@@ -12,7 +12,7 @@ from exchange.matters import decisions, tables
 from exchange.matters.applying import Confirmed, material_names, settle
 from exchange.matters.decisions import CONFIRMED, REJECTED, Decision
 from exchange.matters.matching import EvidenceType, Sureness, candidate, vocabulary
-from exchange.matters.matter import read_matter
+from exchange.matters.matter import MatterMalformed, read_matter
 from foundation.errors import DomainError
 from foundation.language import _
 
@@ -53,11 +53,17 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What became of a decision: drafts of so many matters were changed, of them so many made anew."""
+    """What became of a decision.
+
+    Args:
+        changed_drafts: matters whose draft took it up, `new_drafts` of which got one for it.
+        left_out: codes of matters that would have more roles, inputs or evidence by it than a description may.
+    """
 
     decision: Decision
     changed_drafts: int
     new_drafts: int
+    left_out: tuple[str, ...]
 
 
 def waiting(documents: Iterable[Mapping[str, Any]], decided: Sequence[Decision]) -> list[Waiting]:
@@ -137,17 +143,22 @@ async def decide(
         elif known is not None and known.evidence_type == kind.id:
             del confirmed[paper]
         changed = new = 0
+        left_out = []
         for version in await tables.speaking_of(connection, [paper]):
             settled = settle(version.document, confirmed)
             if settled == version.document:
                 continue
             if version.state != "draft":
                 settled["version"] = version.version + 1
-                new += 1
-            read_matter(settled)
+            try:
+                read_matter(settled)
+            except MatterMalformed:
+                left_out.append(version.code)
+                continue
             await tables.put_draft(connection, settled, decided_by, now)
             changed += 1
-    return Decided(decision, changed, new)
+            new += version.state != "draft"
+    return Decided(decision, changed, new, tuple(left_out))
 
 
 def _paper(name: str) -> str:

@@ -217,11 +217,23 @@ def _unadorned(name: str) -> str:
 
 
 def _without_holder(name: str) -> tuple[str, HolderWord | None]:
+    """Return the paper without the words before it that say whose it is, and the one of them that counts."""
+    found: HolderWord | None = None
     plain = _unadorned(name)
-    for holder in vocabulary().holders:
-        if plain.startswith(holder.word) and len(plain) > len(holder.word) + 1:
-            rest = plain[len(holder.word) :].lstrip("的")
-            # 参保人本人身份证: the last word counts, unless it only says 本人 of whom was named before.
-            further, inner = _without_holder(rest)
-            return further, holder if inner is None or inner.role == APPLICANT else inner
-    return plain, None
+    while (holder := _holder_of(plain)) is not None:
+        # 参保人本人身份证: the last word counts, unless it only says 本人 of whom was named before.
+        if found is None or holder.role != APPLICANT:
+            found = holder
+        plain = _unadorned(plain[len(holder.word) :].lstrip("的"))
+    return plain, found
+
+
+def _holder_of(name: str) -> HolderWord | None:
+    return next(
+        (
+            each
+            for each in vocabulary().holders
+            if name.startswith(each.word) and len(name) > len(each.word) + 1
+        ),
+        None,
+    )

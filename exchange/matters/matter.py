@@ -78,7 +78,8 @@ class AllOf:
     of: tuple[Evidence, ...]
 
 
-Evidence = Claims | Query | LicenceHeld | OtherMaterial | Commitment | AnyOf | AllOf
+Leaf = Claims | Query | LicenceHeld | OtherMaterial | Commitment
+Evidence = Leaf | AnyOf | AllOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,7 @@ def read_matter(document: Mapping[str, Any]) -> Matter:
     return matter
 
 
-def leaves(evidence: Evidence | None) -> Iterator[Claims | Query | LicenceHeld | OtherMaterial | Commitment]:
+def leaves(evidence: Evidence | None) -> Iterator[Leaf]:
     """Yield what a tree of evidence comes down to, from left to right."""
     if evidence is None:
         return
@@ -208,6 +209,13 @@ def _require_sense(matter: Matter) -> None:
         raise MatterMalformed(_("two materials have the same id"), pointer="/materials")
     if matter.code in matter.needs_outcome_of:
         raise MatterMalformed(_("a matter cannot need itself"), pointer="/needs_outcome_of")
+    for number, each in enumerate(matter.document["materials"]):
+        matching = each.get("matching")
+        if matching is not None and (matching["joined"] == "one") != (len(matching["names"]) == 1):
+            raise MatterMalformed(
+                _("one name is `one`, several are `any_of` or `all_of`"),
+                pointer=f"/materials/{number}/matching",
+            )
     counted = 0
     for number, material in enumerate(matter.materials):
         pointer = f"/materials/{number}/evidence"

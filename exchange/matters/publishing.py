@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from exchange.catalog.resources import Catalogue
+from exchange.catalog.document import LICENCE_PREFIX
+from exchange.catalog.resource import Catalogue, FieldUnknown, Resource, ResourceUnknown
 from exchange.matters import tables
-from exchange.matters.matter import Claims, LicenceHeld, Matter, Query, leaves, read_matter
+from exchange.matters.matter import Claims, Leaf, LicenceHeld, Matter, Query, leaves, read_matter
+from exchange.queries.claims import ClaimMalformed, read_claims
 from foundation.errors import DomainError, NotFound
+from foundation.identifiers import Uscc
 from foundation.language import _
-
-LICENCE_RESOURCE = "licence."
-"""What the id of a licence type begins with where it stands in the catalogue of resources."""
 
 MOST_SHOWN = 20
 
@@ -51,42 +51,74 @@ def loop_through(code: str, needed: Mapping[str, tuple[str, ...]]) -> tuple[str,
 
 
 def require_known(matter: Matter, catalogue: Catalogue) -> None:
-    """Hold the evidence of a matter against the catalogue.
+    """Hold the evidence of a matter against the catalogue, so that every question of its plans can be asked.
 
     Raises:
-        MatterNotPublishable: a resource, a field or a licence type that is not there, with its place.
+        MatterNotPublishable: a resource, a field or a licence type that is not there, or a claim that can never be
+            compared, with the place of its material.
     """
     for number, material in enumerate(matter.materials):
-        pointer = f"/materials/{number}/evidence"
         for leaf in leaves(material.evidence):
-            match leaf:
-                case Claims(resource, _subject, claims):
-                    fields = {
-                        claim.get("field") if isinstance(claim, dict) and "is" in claim else name
-                        for name, claim in claims.items()
-                    }
-                    _require_fields(catalogue, resource, {each for each in fields if each}, pointer)
-                case Query(resource, _subject, names):
-                    _require_fields(catalogue, resource, set(names), pointer)
-                case LicenceHeld(type=licence_type):
-                    _require_licence_type(catalogue, licence_type, pointer)
+            try:
+                _require_askable(matter, leaf, catalogue)
+            except (ResourceUnknown, FieldUnknown, ClaimMalformed) as refusal:
+                raise MatterNotPublishable(
+                    refusal.message, pointer=f"/materials/{number}/evidence", **refusal.values
+                ) from refusal
 
 
-def _require_fields(catalogue: Catalogue, resource: str, fields: set[str], pointer: str) -> None:
-    known = catalogue.get(resource)
+def _require_askable(matter: Matter, leaf: Leaf, catalogue: Catalogue) -> None:
+    match leaf:
+        case Claims(resource, role, claims):
+            known = _about(matter, role, _resource(catalogue, resource))
+            read_claims({name: _filled(matter, claim) for name, claim in claims.items()}, known)
+        case Query(resource, role, names):
+            _about(matter, role, _resource(catalogue, resource)).require_fields(frozenset(names), "")
+        case LicenceHeld(licence_type, role):
+            _about(matter, role, _resource(catalogue, LICENCE_PREFIX + licence_type))
+
+
+def _resource(catalogue: Catalogue, name: str) -> Resource:
+    known = catalogue.get(name)
     if known is None:
-        raise MatterNotPublishable(_("the catalogue holds no {resource}"), pointer=pointer, resource=resource)
-    for missing in sorted(fields.difference(known.fields)):
-        raise MatterNotPublishable(
-            _("{resource} has no field {field}"), pointer=pointer, resource=resource, field=missing[:60]
+        raise ResourceUnknown(_("the catalogue holds no {resource}"), resource=name)
+    return known
+
+
+def _about(matter: Matter, role: str, resource: Resource) -> Resource:
+    if matter.subjects[role] != resource.subject_kind:
+        raise ResourceUnknown(
+            _("{resource} is about another kind of subject than {role}"), resource=resource.id, role=role
         )
+    return resource
 
 
-def _require_licence_type(catalogue: Catalogue, licence_type: str, pointer: str) -> None:
-    resource = LICENCE_RESOURCE + licence_type
-    # Where the catalogue holds no licence types at all, they are looked after elsewhere.
-    if resource not in catalogue and any(each.startswith(LICENCE_RESOURCE) for each in catalogue):
-        raise MatterNotPublishable(_("the catalogue holds no {resource}"), pointer=pointer, resource=resource)
+def _filled(matter: Matter, claim: Any) -> Any:
+    """Put something of its kind in place of what a case will bring."""
+    if not isinstance(claim, dict):
+        return claim
+    if "is" not in claim:
+        return _SAMPLES[matter.inputs[claim["input"]]["type"]]
+    value = claim.get("value")
+    if not isinstance(value, dict):
+        return claim
+    if "input" in value:
+        return claim | {"value": _SAMPLES[matter.inputs[value["input"]]["type"]]}
+    return claim | {"value": _SAMPLE_SUBJECTS[matter.subjects[value["subject"]]]}
+
+
+_SAMPLE_SUBJECTS = {
+    "uscc": str(Uscc.compute("11100000000000000")),
+    "citizen-id": "0" * 17 + "X",
+    "licence": "a:1",
+}
+_SAMPLES: Mapping[str, str | int | bool] = {
+    "text": _SAMPLE_SUBJECTS["uscc"],  # fits wherever any text does, an identifier's place included
+    "date": "2000-01-01",
+    "integer": 1,
+    "boolean": True,
+    "division": "110000",
+}
 
 
 async def publish(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from exchange.audit.record import prepare
@@ -16,6 +17,16 @@ from exchange.matters.decisions import Decision
 from exchange.matters.drafting import draft
 from exchange.matters.matching import vocabulary
 from exchange.matters.publishing import publish
+from exchange.matters.replies import (
+    CandidateList,
+    DecisionResult,
+    EvidenceTypeList,
+    MatterPage,
+    MatterReport,
+    MatterVersion,
+    MatterVersions,
+    SettledAlreadyList,
+)
 from exchange.matters.report import Report, report
 from exchange.matters.settled_already import Asked, settled_already
 from exchange.ports import Exchange
@@ -25,12 +36,12 @@ from foundation.identity.guard import PUBLIC, audited, requires
 from foundation.identity.principals import Principal, Role
 from foundation.language import _
 from foundation.problems import documented
-from foundation.text import Code, FreeText
+from foundation.text import CleanText, Code, FreeText
 
 router = APIRouter(prefix="/v1/matters", tags=["matters"])
 
+VersionNumber = Annotated[int, Path(ge=1, le=9999)]
 Limit = Annotated[int, Query(ge=1, le=500)]
-Words = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
 
 class DecisionRequest(BaseModel):
@@ -51,15 +62,16 @@ class DecisionRequest(BaseModel):
 @router.get(
     "",
     dependencies=PUBLIC,
+    response_model=MatterPage,
     openapi_extra=audited("none"),
     responses=documented(EXCHANGE_PROBLEMS, ["invalid-request"]),
     summary="Published matters 政务服务事项",
 )
 async def published(
     request: Request,
-    words: Words | None = None,
+    words: CleanText | None = None,
     department: Code | None = None,
-    after: str = "",
+    after: Code | None = None,
     limit: Limit = 100,
 ) -> dict[str, Any]:
     """List published matters by code, a page at a time: `words` stand in the title or begin the code.
@@ -72,6 +84,7 @@ async def published(
 
 @router.get(
     "/drafts",
+    response_model=MatterPage,
     openapi_extra=audited("none"),
     responses=documented(EXCHANGE_PROBLEMS, ["token-missing", "role-missing", "invalid-request"]),
     summary="Drafts; a department sees its own",
@@ -79,9 +92,9 @@ async def published(
 async def drafts(
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.SHARING_AUTHORITY, Role.DEPARTMENT_SYSTEM))],
-    words: Words | None = None,
+    words: CleanText | None = None,
     department: Code | None = None,
-    after: str = "",
+    after: Code | None = None,
     limit: Limit = 100,
 ) -> dict[str, Any]:
     """List drafts by code, a page at a time."""
@@ -91,6 +104,7 @@ async def drafts(
 
 @router.get(
     "/report",
+    response_model=MatterReport,
     openapi_extra=audited("none"),
     responses=documented(EXCHANGE_PROBLEMS, ["token-missing", "role-missing"]),
     summary="What share of the papers asked for the exchange could settle",
@@ -110,11 +124,12 @@ async def whole_report(
             connection, department=_seen_by(caller, department), published_only=published_only
         )
         decided = await decisions.all_of(connection)
-    return shown_report(report((each.document for each in found), decided))
+    return shown_report(await asyncio.to_thread(report, [each.document for each in found], decided))
 
 
 @router.get(
     "/settled-already",
+    response_model=SettledAlreadyList,
     openapi_extra=audited("none"),
     responses=documented(EXCHANGE_PROBLEMS, ["token-missing", "role-missing"]),
     summary="Papers that should no longer be asked 不应再要求提交的材料",
@@ -138,6 +153,7 @@ async def no_longer_to_be_asked(
 @router.get(
     "/evidence-types",
     dependencies=PUBLIC,
+    response_model=EvidenceTypeList,
     openapi_extra=audited("none"),
     summary="What papers' names are matched to",
 )
@@ -148,6 +164,7 @@ async def evidence_types() -> dict[str, Any]:
 
 @router.get(
     "/candidates",
+    response_model=CandidateList,
     openapi_extra=audited("none"),
     responses=documented(EXCHANGE_PROBLEMS, ["token-missing", "role-missing", "invalid-request"]),
     summary="Names of papers that wait for a steward's decision",
@@ -162,7 +179,8 @@ async def candidates(
     async with exchange.pool.acquire() as connection:
         decided = await decisions.all_of(connection)
         found = await tables.current(connection)
-    open_ones = waiting((each.document for each in found), decided)
+    # A moment of work for some thousand matters: the questions of others do not wait for it.
+    open_ones = await asyncio.to_thread(waiting, [each.document for each in found], decided)
     return {
         "waiting": len(open_ones),
         "candidates": [asdict(each) for each in open_ones[:limit]],
@@ -172,6 +190,7 @@ async def candidates(
 
 @router.put(
     "/candidates",
+    response_model=DecisionResult,
     openapi_extra=audited("material-decided"),
     responses=documented(
         EXCHANGE_PROBLEMS,
@@ -212,6 +231,7 @@ async def decided(
         "decision": _shown_decision(done.decision),
         "changed_drafts": done.changed_drafts,
         "new_drafts": done.new_drafts,
+        "left_out": done.left_out,
     }
 
 
@@ -234,6 +254,7 @@ async def one(code: Code, request: Request) -> dict[str, Any]:
 
 @router.get(
     "/{code}/versions",
+    response_model=MatterVersions,
     openapi_extra=audited("none"),
     responses=documented(EXCHANGE_PROBLEMS, ["token-missing", "role-missing", "not-found"]),
     summary="All versions of a matter, newest first",
@@ -256,6 +277,7 @@ async def all_versions(
 
 @router.put(
     "/{code}/versions/{version}",
+    response_model=MatterVersion,
     openapi_extra=audited("matter-drafted"),
     responses=documented(
         EXCHANGE_PROBLEMS,
@@ -291,6 +313,7 @@ async def write(
 
 @router.put(
     "/{code}/versions/{version}/publication",
+    response_model=MatterVersion,
     openapi_extra=audited("matter-published"),
     responses=documented(
         EXCHANGE_PROBLEMS,
@@ -375,12 +398,12 @@ async def _page(
     states: list[str],
     words: str | None,
     department: str | None,
-    after: str,
+    after: Code | None,
     limit: int,
 ) -> dict[str, Any]:
     async with exchange.pool.acquire() as connection:
         rows = await tables.search(
-            connection, states=states, words=words, department=department, after=after, limit=limit + 1
+            connection, states=states, words=words, department=department, after=after or "", limit=limit + 1
         )
     shown = rows[:limit]
     return {"matters": shown, "next": shown[-1]["code"] if len(rows) > limit else None}

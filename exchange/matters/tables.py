@@ -78,6 +78,14 @@ async def published(connection: Any, code: str) -> dict[str, Any] | None:
     return found
 
 
+async def version(connection: Any, code: str, number: int) -> dict[str, Any] | None:
+    """Return one version of a description, whatever its state."""
+    found: dict[str, Any] | None = await connection.fetchval(
+        "SELECT document FROM exchange.matter WHERE code = $1 AND version = $2", code, number
+    )
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
     """A version of a description, and where it stands: `draft`, `published` or `retired`."""
@@ -197,11 +205,15 @@ async def retire(connection: Any, code: str, changed_by: str, now: datetime) -> 
 
 
 async def planned(connection: Any) -> dict[tuple[str, str], tuple[int, int]] | None:
-    """Return matter and material → in how many plans it came up, and how many settled it; None without such records."""
+    """Return matter and material → in how many plans it came up, and how many the exchange settled; None without plans.
+
+    What a commitment settled was not there already, so it does not count.
+    """
     if await connection.fetchval("SELECT to_regclass('exchange.plan_material')") is None:
         return None
     rows = await connection.fetch(
-        "SELECT p.matter, m.material, count(*) AS planned, count(m.settled_at) AS settled"
+        "SELECT p.matter, m.material, count(*) AS planned, count(*) FILTER"
+        " (WHERE m.settled_at IS NOT NULL AND m.settled_by IN ('evidence', 'consent')) AS settled"
         " FROM exchange.plan_material m JOIN exchange.plan p ON p.id = m.plan GROUP BY p.matter, m.material"
     )
     return {(row["matter"], row["material"]): (row["planned"], row["settled"]) for row in rows}

@@ -5,42 +5,69 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from exchange.grants.grant import FieldNotGranted, Grant, Mode, covering_grants, for_subject
-from exchange.grants.scope import division_of
+from exchange.grants.grant import (
+    FieldNotGranted,
+    Grant,
+    Mode,
+    SubjectNotCovered,
+    covering_grants,
+    for_subject,
+)
 from exchange.ports import Exchange
 from exchange.queries.authorise import Prepared
-from exchange.registers.lookup import RegisterRow
+from exchange.queries.subjects import Known, find
+from exchange.relaying.errors import SourceRefused
+from exchange.relaying.source import LiveSource
 from foundation.identity.principals import Principal
+from foundation.language import _
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A question that may be answered: by this grant, from this row, still sealed; None where the register has none."""
+    """A question that may be answered: by this grant, from what is known, still closed; None where nothing is.
+
+    Args:
+        source: where the resource is live, and is to be asked in the place of what is known here.
+    """
 
     grant: Grant
-    row: RegisterRow | None
+    known: Known | None
+    source: LiveSource | None = None
 
 
 async def admit(
     exchange: Exchange, caller: Principal, mode: Mode, prepared: Prepared, now: datetime
 ) -> Admitted:
-    """Return the grant that allows a question, its use counted, and the subject's row.
+    """Return the grant that allows a question, its use counted, and what is known of the subject.
 
     The decision looks at the grants alone; where those that are left are for some divisions, also at the division of
-    the subject, and a subject without a row is refused in the same words as one from elsewhere.
+    the subject, and a subject that is not known is refused in the same words as one from elsewhere.
 
     Raises:
         NotGranted, GrantNotInForce, ModeNotGranted, MatterNotGranted, FieldNotGranted, OutsideHours, SubjectNotCovered,
-            QuotaExceeded: as they say.
+            QuotaExceeded, TooManyUnknown, SourceUnavailable, SourceRefused: as they say.
     """
-    question, register = prepared.question, prepared.resource.register
+    question = prepared.question
     given = await exchange.grants.of(caller.id, question.resource)
     try:
         covering = covering_grants(given, mode, prepared.fields, question.matter, now)
     except FieldNotGranted as refusal:
         refusal.pointer = prepared.place(str(refusal.values["field"]))
         raise
-    row = await exchange.lookups.find(register, prepared.subject)
-    division = None if row is None else division_of(register.name, row.content)
-    grant = await exchange.grants.take(for_subject(covering, division), now)
-    return Admitted(grant, row)
+    source = exchange.relays.source_of(prepared.resource)
+    if source is not None:
+        if mode is not Mode.VERIFY:
+            raise SourceRefused(_("a live source compares what is claimed; it discloses nothing"))
+        # Where the subject lives is not known here: a grant for some divisions does not hold.
+        return Admitted(await exchange.grants.take(for_subject(covering, None), now), None, source)
+    exchange.misses.require_few(caller.id, now)
+    known = await find(exchange, prepared, now)
+    try:
+        allowing = for_subject(covering, None if known is None else known.division)
+    except SubjectNotCovered:
+        await exchange.misses.note(caller.id, prepared.subject, now)
+        raise
+    grant = await exchange.grants.take(allowing, now)
+    if known is None:
+        await exchange.misses.note(caller.id, prepared.subject, now)
+    return Admitted(grant, known)

@@ -39,7 +39,7 @@ def statement(
     Args:
         told: what was asked and answered, and how fresh its sources are.
     """
-    question, grant, row = prepared.question, admitted.grant, admitted.row
+    question, grant, known = prepared.question, admitted.grant, admitted.known
     salt = secrets.token_bytes(16)
     return {
         "version": VERSION,
@@ -59,7 +59,7 @@ def statement(
             "salt": salt.hex(),
             "digest": _subject_digest(salt, question.subject),
         },
-        "as_of": None if row is None else row.valid_from.isoformat(),
+        "as_of": None if known is None else known.as_of.isoformat(),
         **told,
     }
 

@@ -37,8 +37,13 @@ async def attest(
     admitted: Admitted,
     answer: Mapping[str, Any],
     now: datetime,
+    **further: Any,
 ) -> Attested:
-    """Write the access record, durably; then sign the very statement that the record commits to, with the receipt."""
+    """Write the access record, durably; then sign the very statement that the record commits to, with the receipt.
+
+    Args:
+        further: facts of the record.
+    """
     record = prepare(
         mode.value,
         "answered",
@@ -49,6 +54,7 @@ async def attest(
         purpose=admitted.grant.purpose,
         answer_sha256=answer_digest(answer),
         **_asked(prepared.question, sorted(prepared.fields)),
+        **further,
     )
     await exchange.recorder.record(record)
     promise = receipt(record, exchange.settings.ledger_origin)

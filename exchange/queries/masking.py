@@ -1,7 +1,6 @@
-"""Masking: what a query shows of a sensitive field that the grant does not disclose in clear.
+"""Masking: what a query shows of a field that the grant does not disclose in clear, by the rule of the catalogue.
 
-A register's schema says how, by `x-mask` of the field; a sensitive field without it is hidden wholly. No mask tells how
-long the value is, except of an identifier, which is always as long.
+No mask tells how long the value is, except of an identifier, which is always as long.
 """
 
 from __future__ import annotations
@@ -9,18 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from exchange.catalog.resource import Masking
+
 HIDDEN = "******"
 
 
-def masked(value: Any, described: Mapping[str, Any]) -> Any:
-    """Return a value as it may be shown; None stays None.
-
-    Args:
-        described: the field's definition in its register's schema.
-    """
-    if value is None:
-        return None
-    return _RULES.get(described.get("x-mask", ""), _hidden)(str(value))
+def masked(value: Any, rule: Masking) -> Any:
+    """Return a value as it may be shown; None stays None."""
+    if value is None or rule is Masking.NONE:
+        return value
+    return _RULES.get(rule, _hidden)(str(value))
 
 
 def _hidden(_text: str) -> str:
@@ -43,9 +40,9 @@ def _address(text: str) -> str:
     return text[:3] + HIDDEN if len(text) > 6 else HIDDEN
 
 
-_RULES: Mapping[str, Callable[[str], str]] = {
-    "name": _name,
-    "identifier": _identifier,
-    "date": _date,
-    "address": _address,
+_RULES: Mapping[Masking, Callable[[str], str]] = {
+    Masking.NAME: _name,
+    Masking.IDENTIFIER: _identifier,
+    Masking.DATE: _date,
+    Masking.ADDRESS: _address,
 }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from exchange.catalog.resource import Masking
 from exchange.grants.grant import Mode
 from exchange.ports import Exchange
 from exchange.queries.admit import admit
@@ -13,7 +14,6 @@ from exchange.queries.answer import statement
 from exchange.queries.attest import attest, record_refusal
 from exchange.queries.authorise import Inquiry, prepare_inquiry
 from exchange.queries.masking import masked
-from exchange.registers.schemas import opened
 from foundation.errors import DomainError
 from foundation.identity.principals import Principal
 
@@ -49,17 +49,20 @@ async def query(exchange: Exchange, caller: Principal, inquiry: Inquiry, now: da
     except DomainError as refusal:
         await record_refusal(exchange, Mode.QUERY, caller, inquiry, subject, refusal, now)
         raise
-    register, row = prepared.resource.register, admitted.row
-    hidden = prepared.fields & register.sensitive - admitted.grant.clear_fields
+    known, details = admitted.known, prepared.resource.details
+    hidden = {
+        name
+        for name in prepared.fields - admitted.grant.clear_fields
+        if details[name].masking is not Masking.NONE
+    }
     values: dict[str, Any] = {}
     source = None
-    if row is not None:
-        record = opened(exchange.vault, register, prepared.subject, row.content, row.sealed)
-        described = register.schema["properties"]
-        for field in sorted(prepared.fields):
-            value = record.get(field)
-            values[field] = masked(value, described[field]) if field in hidden else value
-        source = row.sources(prepared.fields)
+    if known is not None:
+        record = known.values()
+        for name in sorted(prepared.fields):
+            value = record.get(name)
+            values[name] = masked(value, details[name].masking) if name in hidden else value
+        source = known.sources(prepared.fields)
     hidden_and_there = tuple(sorted(name for name in hidden if values.get(name) is not None))
     answer = statement(
         Mode.QUERY,
@@ -69,11 +72,11 @@ async def query(exchange: Exchange, caller: Principal, inquiry: Inquiry, now: da
         exchange.settings.base_url,
         now,
         fields=sorted(prepared.fields),
-        found=row is not None,
+        found=known is not None,
         values=values,
         masked=list(hidden_and_there),
         source=source,
         freshness=await exchange.freshness.of(source.split(", ") if source else ()),
     )
     attested = await attest(exchange, Mode.QUERY, caller, prepared, admitted, answer, now)
-    return Queried(attested.jws, row is not None, values, hidden_and_there, attested.receipt)
+    return Queried(attested.jws, known is not None, values, hidden_and_there, attested.receipt)

@@ -44,7 +44,21 @@ class VerificationRequest(BaseModel):
     A claim is a value that the field of its name must equal, or a comparison: `{"field": …, "is": …, "value": …}`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "resource": "persons-basic",
+                    "subject": "990101198002291233",
+                    "claims": {"name": "张三丰", "marital_status": "married"},
+                    "matter": "housing-fund-withdrawal",
+                    "case": "2025-000001",
+                }
+            ]
+        },
+    )
 
     resource: Code
     subject: CleanText
@@ -95,8 +109,12 @@ _PROBLEMS = [
     "token-wrong-audience",
     "role-missing",
     "resource-unknown",
+    "resource-not-shared",
+    "resource-not-connected",
     "field-unknown",
     "subject-malformed",
+    "source-unavailable",
+    "source-refused",
     "not-granted",
     "grant-not-in-force",
     "mode-not-granted",
@@ -105,6 +123,7 @@ _PROBLEMS = [
     "outside-hours",
     "subject-not-covered",
     "quota-exceeded",
+    "too-many-unknown",
 ]
 
 
@@ -114,7 +133,9 @@ _PROBLEMS = [
     response_model=None,
     responses={
         200: {"model": VerificationResult},
-        **documented(EXCHANGE_PROBLEMS, [*_PROBLEMS, "claim-malformed"]),
+        **documented(
+            EXCHANGE_PROBLEMS, [*_PROBLEMS, "claim-malformed", "source-late", "source-answer-invalid"]
+        ),
     },
     summary="Verify what an applicant claims 核验",
 )

@@ -11,6 +11,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from psycopg import Connection, sql
+from psycopg.errors import UniqueViolation
 from sqlalchemy import BigInteger, Column, Identity, Index, Integer, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TIMESTAMP, UUID
 
@@ -74,6 +75,17 @@ def _register(name: str) -> tuple[Table, Table, Table]:
     )
     return current, history, contribution
 
+
+register_return = Table(
+    "register_return",
+    metadata,
+    Column("register", Text, primary_key=True),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("subject", BYTEA, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("returned_at", TIMESTAMP(timezone=True), nullable=False),
+)
+"""Subjects that came back to a register, by its table, and as which version: numbered among the versions that ended."""
 
 person, person_history, person_contribution = _register("person")
 legal_entity, legal_entity_history, legal_entity_contribution = _register("legal_entity")
@@ -261,11 +273,17 @@ def bring_in(
     run_id: uuid.UUID,
     now: datetime,
     part: str = "",
+    expect_new: bool = False,
 ) -> Merged:
     """Bring a batch into a register: what is new directly, what is as it was not at all, and the rest by a merge.
 
     The caller holds the register (`lock_register`): what is new now is new until the transaction ends.
+
+    Args:
+        expect_new: try it first as if the register knew none of the subjects, which costs least if so.
     """
+    if expect_new and _all_new(connection, table, rows):
+        return Merged(len(rows), 0, 0, ())
     connection.execute("TRUNCATE staged, standing")
     standing = _standing(connection, table, rows.each_subject(), source, run_id)
     register = sql.Identifier("exchange", table)
@@ -295,6 +313,20 @@ def bring_in(
     _copy(connection, sql.Identifier("staged"), b"".join(rest))
     merged = _merge(connection, table, source, run_id, len(rest), now, part)
     return replace(merged, inserted=merged.inserted + len(fresh), unchanged=merged.unchanged + same)
+
+
+def _all_new(connection: Connection, table: str, rows: Spelled) -> bool:
+    """Bring in all rows if the register knows none of their subjects, nor ever did; else nothing."""
+    register, history = (sql.Identifier("exchange", name) for name in (table, f"{table}_history"))
+    # With a history each subject has to be looked for there: one that comes back goes on counting its versions.
+    if connection.execute(sql.SQL("SELECT FROM {} LIMIT 1").format(history)).rowcount:
+        return False
+    try:
+        with connection.transaction():
+            _copy(connection, register, rows.rows)
+    except UniqueViolation:
+        return False
+    return True
 
 
 class _Known(NamedTuple):
@@ -366,19 +398,23 @@ def _merge(
         "standing d JOIN staged s ON s.subject = d.subject AND NOT d.own AND NOT d.same AND NOT d.shared"
         " JOIN {table} r ON r.subject = d.subject"
     ).format(**names)
-    values = {"source": source, "run": run_id, "now": now, "part": part}
+    values = {"source": source, "run": run_id, "now": now, "part": part, "table": table}
 
     def run(text: str) -> list[tuple[Any, ...]]:
         # The texts below are constants of this function; only table names of the schema are put in.
         cursor = connection.execute(sql.SQL(text).format(**names), values)
         return cursor.fetchall() if cursor.description else [(cursor.rowcount,)]
 
-    # A subject that was ended and comes back goes on counting its versions.
+    # A subject that was ended and comes back goes on counting its versions, and its return is told.
     ((inserted,),) = run(
-        "INSERT INTO {table} (subject, content, sealed, fingerprint, source, run_id, origin_part, origin_row, version,"
-        " valid_from, provenance) SELECT subject, content, sealed, fingerprint, %(source)s, %(run)s, %(part)s,"
-        " origin_row, coalesce((SELECT max(version) FROM {history} h WHERE h.subject = staged.subject), 0) + 1,"
-        " %(now)s, provenance FROM staged ON CONFLICT (subject) DO NOTHING"
+        "WITH brought AS (INSERT INTO {table} (subject, content, sealed, fingerprint, source, run_id, origin_part,"
+        " origin_row, version, valid_from, provenance)"
+        " SELECT subject, content, sealed, fingerprint, %(source)s, %(run)s, %(part)s, origin_row,"
+        " coalesce((SELECT max(version) FROM {history} h WHERE h.subject = staged.subject), 0) + 1,"
+        " %(now)s, provenance FROM staged ON CONFLICT (subject) DO NOTHING RETURNING subject, version),"
+        " returned AS (INSERT INTO exchange.register_return (register, sequence, subject, version, returned_at)"
+        " SELECT %(table)s, nextval(pg_get_serial_sequence('exchange.' || %(table)s || '_history', 'sequence')),"
+        " subject, version, %(now)s FROM brought WHERE version > 1) SELECT count(*) FROM brought"
     )
     if inserted == staged:
         return Merged(inserted, 0, 0, ())

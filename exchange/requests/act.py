@@ -15,9 +15,10 @@ from exchange.grants.tables import end as end_grant
 from exchange.ports import Exchange
 from exchange.requests import tables
 from exchange.requests.request import Act, Asked, ShareRequest, applied, followed_by, granted_scope, submitted
-from exchange.requests.states import Action, Actor, State
+from exchange.requests.states import WITH_GRANT, Action, Actor, State
 from foundation.errors import DomainError, NotFound
 from foundation.identity.principals import Principal, Role
+from foundation.identity.tables import has_systems
 from foundation.language import _
 
 ITSELF = Principal("zhengtong-exchange", "", frozenset())
@@ -82,7 +83,7 @@ async def act(
             request = await tables.find(connection, request_id, lock=True)
             if request is None:
                 raise NotFound(_("no such request"))
-            actor = _actor(request, caller, wanted.action)
+            actor = _actor(await actors(exchange, request, caller), wanted.action)
             after = request
             if not await _said_already(connection, request, caller, wanted):
                 resource = exchange.catalogue.get(request.asked.resource)
@@ -112,12 +113,16 @@ async def settle_grants(
     Args:
         former: the grant that the request had before.
     """
-    stands = request.state in {State.PROVIDED, State.DISPUTED}
-    if former is not None and (former != request.grant_id or not stands):
-        await end_grant(exchange.engine, former, now)
-    if stands and request.grant_id is not None:
+    if request.grant_id is not None and request.state in {State.PROVIDED, State.DISPUTED}:
         resource = require_resource(exchange.catalogue, request.asked.resource)
         await add_grant(exchange.engine, grant_of(request, resource, granted_by, now))
+        # Somebody may have ended the request before its grant was there to be ended with it.
+        by_now = await tables.find(exchange.pool, request.id)
+        if by_now is None or by_now.grant_id != request.grant_id or by_now.state not in WITH_GRANT:
+            await end_grant(exchange.engine, request.grant_id, now)
+    if former is not None and (former != request.grant_id or request.state not in WITH_GRANT):
+        await end_grant(exchange.engine, former, now)
+    await exchange.grants.look()
 
 
 def grant_of(request: ShareRequest, resource: Resource, granted_by: str, now: datetime) -> Grant:
@@ -148,8 +153,11 @@ def grant_of(request: ShareRequest, resource: Resource, granted_by: str, now: da
     )
 
 
-def actors(request: ShareRequest, caller: Principal) -> frozenset[Actor]:
-    """Return as whom a caller may act on a request; empty: it is no business of theirs."""
+async def actors(exchange: Exchange, request: ShareRequest, caller: Principal) -> frozenset[Actor]:
+    """Return as whom a caller may act on a request; empty: it is no business of theirs.
+
+    For a department that has no system here, such as a ministry, the sharing authority answers.
+    """
     found = set()
     of_department = not caller.roles.isdisjoint({Role.DEPARTMENT_SYSTEM, Role.DATA_SOURCE})
     if of_department and caller.department == request.department:
@@ -158,7 +166,7 @@ def actors(request: ShareRequest, caller: Principal) -> frozenset[Actor]:
         found.add(Actor.OWNER)
     if Role.SHARING_AUTHORITY in caller.roles:
         found.add(Actor.AUTHORITY)
-        if not request.owner:
+        if not (request.owner and await has_systems(exchange.engine, request.owner)):
             found.add(Actor.OWNER)
     return frozenset(found)
 
@@ -180,8 +188,7 @@ _AS = {
 """As whom somebody who may act as several does it."""
 
 
-def _actor(request: ShareRequest, caller: Principal, action: Action) -> Actor:
-    found = actors(request, caller)
+def _actor(found: frozenset[Actor], action: Action) -> Actor:
     if not found:
         raise NotFound(_("no such request"))
     fitting = [actor for actor in _AS[action] if actor in found]

@@ -133,4 +133,5 @@ async def _mend(exchange: Exchange, now: datetime) -> int:
             )
     for grant in await tables.left_grants(exchange.pool, BATCH):
         done += await end_grant(exchange.engine, grant, now)
+        await exchange.grants.look()
     return done

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
-from exchange.catalog.resources import Resource
+from exchange.catalog.resources import ReadsFrom, Resource
 from exchange.deadlines import Deadlines
 from exchange.grants.grant import Mode
 from exchange.requests.states import STEPS, Action, Actor, State, next_state
@@ -19,7 +19,7 @@ from foundation.workdays import is_past
 NOT_SHARED = "not-shared"
 UNCONDITIONAL = "unconditional"
 NOT_ON_PLATFORM = "not-on-platform"
-"""Class of requests for what the catalogue does not hold yet."""
+"""Class of requests for what the catalogue does not hold, or nothing brings, yet."""
 
 
 class RequestInvalid(DomainError):
@@ -224,7 +224,7 @@ def submitted(
         state=next_state(None, Action.SUBMIT, Actor.REQUESTER),
         submitted_at=now,
         step_since=now,
-        due_on=None if kind == NOT_SHARED else deadlines.due_on(owner, kind, "check", now),
+        due_on=deadlines.due_on(owner, kind, "check", now),
     )
 
 
@@ -328,7 +328,8 @@ def _whose(asked: Asked, resource: Resource | None, now: datetime) -> tuple[str,
         raise RequestInvalid(_("it would have ended already"), pointer="/until")
     if resource is not None:
         resource.require_fields(asked.scope.fields, "/fields")
-        return resource.department, resource.sharing_class
+        nowhere = resource.reads_from == ReadsFrom.NOWHERE and resource.sharing_class != NOT_SHARED
+        return resource.department, NOT_ON_PLATFORM if nowhere else resource.sharing_class
     if asked.title is None or asked.owner is None:
         raise RequestInvalid(
             _("the catalogue does not hold it: say what it is and which department has it"),

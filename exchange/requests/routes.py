@@ -238,7 +238,7 @@ async def one(
     """Show a request, to those whose business it is."""
     exchange: Exchange = request.app.state.exchange
     found = await tables.find(exchange.pool, request_id)
-    if found is None or not (_sees_all(caller) or actors(found, caller)):
+    if found is None or not (_sees_all(caller) or await actors(exchange, found, caller)):
         raise NotFound(_("no such request"))
     steps = await tables.history(exchange.pool, request_id)
     return {**_shown(exchange, found), "history": [_json(asdict(step)) for step in steps]}

@@ -75,6 +75,9 @@ ENDS = frozenset({State.DECIDED_REFUSED, State.ENDED, State.EXPIRED, State.WITHD
 
 OPEN = frozenset(State) - ENDS
 
+WITH_GRANT = frozenset({State.PROVIDED, State.DISPUTED, State.DECIDED_GRANTED})
+"""States in which the grant of a request, if it has one, goes on."""
+
 STEPS = {
     State.SUBMITTED: "check",
     State.CHECKED: "answer",
@@ -159,7 +162,7 @@ TRANSITIONS: tuple[Transition, ...] = (
         {_S.WITHDRAWN},
         _ASKS,
     ),
-    _line(_A.END, {_S.PROVIDED, _S.DISPUTED}, {_S.ENDED}, _DECIDES, _ITSELF),
+    _line(_A.END, {_S.PROVIDED, _S.DISPUTED, _S.DECIDED_GRANTED}, {_S.ENDED}, _DECIDES, _ITSELF),
     _line(_A.EXPIRE, OPEN - {_S.REFUSED}, {_S.EXPIRED}, _ITSELF),
 )
 

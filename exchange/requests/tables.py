@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, UUID
 
 from exchange.registers.tables import metadata
 from exchange.requests.request import Act, Asked, Scope, ShareRequest
-from exchange.requests.states import Action, Actor, State
+from exchange.requests.states import WITH_GRANT, Action, Actor, State
 
 share_request = Table(
     "share_request",
@@ -291,8 +291,9 @@ async def left_grants(connection: Any, limit: int) -> list[uuid.UUID]:
     """Return grants of requests that stand no more, or have another grant by now, which nobody has ended yet."""
     rows = await connection.fetch(
         "SELECT g.id FROM exchange.share_grant g JOIN exchange.share_request r ON r.id = g.request"
-        " WHERE g.ended_at IS NULL AND (g.id <> r.grant_id OR r.state NOT IN ('provided', 'disputed')) LIMIT $1",
+        " WHERE g.ended_at IS NULL AND (g.id <> r.grant_id OR r.state <> ALL($2)) LIMIT $1",
         limit,
+        [state.value for state in WITH_GRANT],
     )
     return [row["id"] for row in rows]
 

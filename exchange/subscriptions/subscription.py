@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from exchange.catalog.resources import Resource
+from exchange.catalog.resources import ReadsFrom, Resource
 from exchange.grants.grant import Grant, Mode, NotGranted, covering_grant
-from exchange.subscriptions.kinds import LICENCES, kinds_of
+from exchange.subscriptions.kinds import kinds_of
 from foundation.errors import DomainError
 from foundation.language import _
 
@@ -109,7 +109,7 @@ class Subscription:
 
 def topic_of(resource: Resource) -> str:
     """Return whose changes are those of a resource."""
-    return resource.id if resource.id.startswith(LICENCES) else resource.register.name
+    return resource.register.name if resource.reads_from is ReadsFrom.REGISTER else resource.id
 
 
 def require_kinds(topic: str, kinds: Collection[str]) -> frozenset[str]:

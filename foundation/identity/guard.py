@@ -60,7 +60,14 @@ def requires(*roles: Role) -> Callable[[Request], Awaitable[Principal]]:
             raise RoleMissing(_("one of these is needed: {roles}"), roles=", ".join(sorted(wanted)))
         return principal
 
+    check.roles = wanted  # type: ignore[attr-defined]
     return check
+
+
+def roles_of(dependency: object) -> frozenset[Role]:
+    """Return the roles that a dependency made by `requires` lets through; none for any other."""
+    found = getattr(dependency, "roles", None)
+    return found if isinstance(found, frozenset) else frozenset()
 
 
 def audited(event: str) -> dict[str, Any]:

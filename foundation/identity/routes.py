@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from sqlalchemy.ext.asyncio import AsyncEngine
+from typing_extensions import TypedDict
 
 from foundation.errors import NotFound
 from foundation.identity import tables
@@ -24,6 +25,7 @@ from foundation.identity.errors import (
 from foundation.identity.guard import PUBLIC, audited
 from foundation.identity.tokens import issue_token
 from foundation.language import _
+from foundation.openapi import media
 from foundation.problems import documented
 from foundation.signing import CertificateAuthority, CertificateUnavailable, KeyStore
 
@@ -47,6 +49,32 @@ class AuthorisationServer:
     token_seconds: int
 
 
+class TokenReply(TypedDict):
+    """An access token (RFC 6749 §5.1); `expires_in` in seconds."""
+
+    access_token: str
+    token_type: str
+    expires_in: int
+
+
+class KeySetReply(TypedDict):
+    """A JWK Set (RFC 7517 §5)."""
+
+    keys: list[dict[str, Any]]
+
+
+class ServerMetadata(TypedDict):
+    """Metadata of the authorisation server (RFC 8414 §2)."""
+
+    issuer: str
+    token_endpoint: str
+    jwks_uri: str
+    grant_types_supported: list[str]
+    token_endpoint_auth_methods_supported: list[str]
+    token_endpoint_auth_signing_alg_values_supported: list[str]
+    response_types_supported: list[str]
+
+
 router = APIRouter(tags=["identity"])
 
 
@@ -54,7 +82,7 @@ router = APIRouter(tags=["identity"])
     "/oauth2/token",
     dependencies=PUBLIC,
     openapi_extra=audited("none"),
-    responses=documented(IDENTITY_PROBLEMS, IDENTITY_PROBLEMS),
+    responses={200: {"model": TokenReply}, **documented(IDENTITY_PROBLEMS, IDENTITY_PROBLEMS)},
     summary="Access token by client credentials with private_key_jwt",
 )
 async def token(
@@ -97,7 +125,7 @@ async def token(
 
 
 @router.get("/.well-known/oauth-authorization-server", dependencies=PUBLIC, openapi_extra=audited("none"))
-async def metadata(request: Request) -> dict[str, Any]:
+async def metadata(request: Request) -> ServerMetadata:
     """Describe this authorisation server (RFC 8414)."""
     server: AuthorisationServer = request.app.state.authorisation_server
     return {
@@ -111,7 +139,9 @@ async def metadata(request: Request) -> dict[str, Any]:
     }
 
 
-@router.get("/jwks.json", dependencies=PUBLIC, openapi_extra=audited("none"))
+@router.get(
+    "/jwks.json", dependencies=PUBLIC, openapi_extra=audited("none"), responses={200: {"model": KeySetReply}}
+)
 async def jwks(request: Request) -> JSONResponse:
     """Give all public keys: of tokens, answers and licences; the coming ones and the retired ones too."""
     server: AuthorisationServer = request.app.state.authorisation_server
@@ -119,7 +149,15 @@ async def jwks(request: Request) -> JSONResponse:
     return JSONResponse(server.keys.jwks(), headers={"Cache-Control": "public, max-age=60"})
 
 
-@router.get("/certificates/{kid}.pem", dependencies=PUBLIC, openapi_extra=audited("none"))
+@router.get(
+    "/certificates/{kid}.pem",
+    dependencies=PUBLIC,
+    openapi_extra=audited("none"),
+    responses={
+        200: media("text/plain", "Certificates in PEM"),
+        **documented(IDENTITY_PROBLEMS, ["not-found"]),
+    },
+)
 async def certificate(kid: str, request: Request) -> Response:
     """Give the certificate chain of a key, leaf first."""
     server: AuthorisationServer = request.app.state.authorisation_server

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel, ConfigDict
+from typing_extensions import TypedDict
 
 from foundation.errors import DomainError, NotFound
 from foundation.identity.guard import audited, requires
 from foundation.identity.principals import Principal, Role
 from foundation.language import _
+from foundation.openapi import Day, Moment
 from foundation.problems import documented
 from foundation.text import FreeText
 from license_registry import tables
@@ -36,6 +38,22 @@ class Filing(BaseModel):
     reference: FreeText
 
 
+class AnnualReportReply(TypedDict):
+    """The report of a year, filed or not."""
+
+    year: int
+    due_until: Day
+    filed_at: Moment | None
+    reference: str | None
+    overdue: bool
+
+
+class AnnualReportsReply(TypedDict):
+    """Reports of a licence, the latest first."""
+
+    annual_reports: list[AnnualReportReply]
+
+
 @router.get(
     "/{identifier}/annual-reports",
     openapi_extra=audited("none"),
@@ -46,7 +64,7 @@ async def reports(
     identifier: str,
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.ISSUING_AUTHORITY, Role.PERSON))],
-) -> dict[str, Any]:
+) -> AnnualReportsReply:
     """List the reports of a licence, the latest first, to its issuer and to who holds or presents it."""
     registry: Registry = request.app.state.registry
     await _require_own(registry, caller, identifier)
@@ -67,7 +85,7 @@ async def file_report(
     body: Filing,
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.ISSUING_AUTHORITY, Role.PERSON))],
-) -> dict[str, Any]:
+) -> AnnualReportReply:
     """Note that the report of a year was filed. Sent again it gives what was noted first."""
     registry: Registry = request.app.state.registry
     await _require_own(registry, caller, identifier)
@@ -92,7 +110,7 @@ async def _require_own(registry: Registry, caller: Principal, identifier: str) -
         raise NotFound(_("no such licence"))
 
 
-def _shown(each: AnnualReport) -> dict[str, Any]:
+def _shown(each: AnnualReport) -> AnnualReportReply:
     return {
         "year": each.year,
         "due_until": each.due_until.isoformat(),

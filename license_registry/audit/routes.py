@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from foundation.identity.guard import audited, requires
 from foundation.identity.principals import Principal, Role
+from foundation.openapi import media
 from foundation.problems import documented
 from license_registry import tables
 from license_registry.audit.event import happened
@@ -23,7 +24,10 @@ router = APIRouter(prefix="/v1/audit", tags=["audit"])
 @router.get(
     "/records.jsonl",
     openapi_extra=audited("audit-export"),
-    responses=documented(REGISTRY_PROBLEMS, CALLER_PROBLEMS),
+    responses={
+        200: media("application/jsonl", "One event a line"),
+        **documented(REGISTRY_PROBLEMS, CALLER_PROBLEMS),
+    },
     summary="Export all sequenced events with their salts, for the log verifier",
 )
 async def export(

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request
+from typing_extensions import TypedDict
 
 from foundation.identity.guard import PUBLIC, audited
 from foundation.language import _
@@ -17,8 +18,41 @@ from license_registry.problems import REGISTRY_PROBLEMS
 router = APIRouter(prefix="/v1/licence-types", tags=["licence types"])
 
 
+class LicenceTypeReply(TypedDict):
+    """One version of a licence type: docs/licence-types.md says what the members mean."""
+
+    id: str
+    version: int
+    versions: list[int]
+    type_code: str
+    type_code_confidence: str
+    name: str
+    name_en: str
+    vct: str
+    defining_authority: dict[str, Any]
+    issuing_authorities: dict[str, Any]
+    holders: dict[str, Any]
+    number: dict[str, Any]
+    states: dict[str, dict[str, Any]]
+    operations: list[str]
+    template: str | None
+    seals: list[dict[str, Any]]
+    evidence: list[Any]
+    retention: dict[str, Any]
+    annual_report: dict[str, Any] | None
+    on_change: dict[str, Any]
+    always_disclosed: list[str]
+    schema: Any
+
+
+class LicenceTypesReply(TypedDict):
+    """All licence types in their newest version."""
+
+    licence_types: list[LicenceTypeReply]
+
+
 @router.get("", dependencies=PUBLIC, openapi_extra=audited("none"), summary="Licence types 证照类型")
-async def licence_types(request: Request) -> dict[str, Any]:
+async def licence_types(request: Request) -> LicenceTypesReply:
     """List licence types with their codes and schemas."""
     registry: Registry = request.app.state.registry
     return {"licence_types": [_shown(each) for each in registry.types.values()]}
@@ -31,7 +65,7 @@ async def licence_types(request: Request) -> dict[str, Any]:
     responses=documented(REGISTRY_PROBLEMS, ["licence-type-unknown"]),
     summary="One version of a licence type, also an old one",
 )
-async def licence_type(type_id: str, version: int, request: Request) -> dict[str, Any]:
+async def licence_type(type_id: str, version: int, request: Request) -> LicenceTypeReply:
     """Give a version of a type, so that licences issued under it can still be read."""
     registry: Registry = request.app.state.registry
     for each in require_type(registry.types, type_id).versions():
@@ -40,7 +74,7 @@ async def licence_type(type_id: str, version: int, request: Request) -> dict[str
     raise LicenceTypeUnknown(_("no such licence type"))
 
 
-def _shown(each: LicenceType) -> dict[str, Any]:
+def _shown(each: LicenceType) -> LicenceTypeReply:
     return {
         "id": each.id,
         "version": each.version,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from typing_extensions import TypedDict
 
 from foundation.errors import NotFound
 from foundation.identity.guard import audited, requires
 from foundation.identity.principals import Principal, Role
 from foundation.language import _, both
+from foundation.openapi import Moment, Uuid, media
 from foundation.problems import documented
 from foundation.text import CleanText, Code, FreeText
 from license_registry import tables as licences
@@ -24,8 +26,9 @@ from license_registry.disclosing.by_grant import dossier, require_fields, see
 from license_registry.disclosing.copies import fetch_copy, make_copy
 from license_registry.disclosing.number import check_number
 from license_registry.disclosing.tables import Grant
-from license_registry.issuing.routes import CALLER_PROBLEMS, shown, without_citizen_id
+from license_registry.issuing.routes import CALLER_PROBLEMS, LicenceReply, shown, without_citizen_id
 from license_registry.ports import Registry
+from license_registry.presenting.routes import LicencesReply
 from license_registry.problems import REGISTRY_PROBLEMS
 from license_registry.verifying.report import RESULT_NAMES
 
@@ -80,6 +83,75 @@ class GrantBody(BaseModel):
     valid_until: AwareDatetime
 
 
+class NumberReply(TypedDict):
+    """Whether a licence is valid (result code 0 to 6), and of which type it is."""
+
+    result: int
+    result_name: str
+    valid: bool
+    licence_type: str | None
+    licence_name: str | None
+
+
+class FileReply(TypedDict):
+    """What a file is and whether it holds: result code 0 to 6, every check by name, what was shown."""
+
+    kind: str
+    result: int
+    valid: bool
+    checks: dict[str, bool | None]
+    reasons: dict[str, str]
+    fields: dict[str, Any]
+    problem: str | None
+    presented: NotRequired[dict[str, Any]]
+    parts: NotRequired[dict[str, Any]]
+
+
+class SeenReply(FileReply):
+    """What a grant shows of a licence."""
+
+    state: str
+    grant: Uuid
+    purpose: str
+
+
+class CopyReply(TypedDict):
+    """A marked copy and the link that fetches it, once."""
+
+    copy: Uuid
+    sha256: str
+    valid_until: Moment
+    link: str
+    link_expires_at: Moment
+
+
+class DossierReply(TypedDict):
+    """Licences that the caller holds, and those of entities that the caller represents."""
+
+    held: list[LicenceReply]
+    represented: list[LicenceReply]
+
+
+class DisclosureGrantReply(TypedDict):
+    """What a department may see of licences of a type."""
+
+    id: Uuid
+    client_id: str
+    licence_type: str
+    fields: list[str]
+    matters: list[str]
+    purpose: str
+    legal_basis: str
+    valid_from: Moment
+    valid_until: Moment
+
+
+class DisclosureGrantsReply(TypedDict):
+    """Grants that nobody has ended."""
+
+    grants: list[DisclosureGrantReply]
+
+
 @router.post(
     "/number-checks",
     openapi_extra=audited("number-checked"),
@@ -92,7 +164,7 @@ async def number_checks(
     body: NumberCheck,
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM, Role.COUNTER, Role.PERSON))],
-) -> dict[str, Any]:
+) -> NumberReply:
     """Say valid or not, and the type; nothing else. A few wrong numbers an hour are heard."""
     registry: Registry = request.app.state.registry
     known = await check_number(
@@ -109,11 +181,21 @@ async def number_checks(
 
 @router.post(
     "/file-verifications",
-    openapi_extra=audited("file-verified"),
-    responses=documented(
-        REGISTRY_PROBLEMS,
-        [*CALLER_PROBLEMS, "invalid-request", "body-too-large", "file-unreadable", "picture-unreadable"],
-    ),
+    openapi_extra=audited("file-verified")
+    | {
+        "requestBody": {
+            "required": True,
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+    response_model=None,
+    responses={
+        200: {"model": FileReply},
+        **documented(
+            REGISTRY_PROBLEMS,
+            [*CALLER_PROBLEMS, "invalid-request", "body-too-large", "file-unreadable", "picture-unreadable"],
+        ),
+    },
     summary="Verify a file: credential, signed code, or a picture of one 文件核验",
 )
 async def file_verifications(
@@ -128,19 +210,23 @@ async def file_verifications(
 
 @router.post(
     "/department/verifications",
+    response_model=None,
     openapi_extra=audited("seen-by-grant"),
-    responses=documented(
-        REGISTRY_PROBLEMS,
-        [
-            *CALLER_PROBLEMS,
-            "invalid-request",
-            "not-found",
-            "disclosure-not-granted",
-            "credential-invalid",
-            "object-missing",
-            "object-altered",
-        ],
-    ),
+    responses={
+        200: {"model": SeenReply},
+        **documented(
+            REGISTRY_PROBLEMS,
+            [
+                *CALLER_PROBLEMS,
+                "invalid-request",
+                "not-found",
+                "disclosure-not-granted",
+                "credential-invalid",
+                "object-missing",
+                "object-altered",
+            ],
+        ),
+    },
     summary="Verify a licence by grant, without its holder's act 依职权核验",
 )
 async def department_verifications(
@@ -171,7 +257,7 @@ async def department_dossiers(
     body: DossierRequest,
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM))],
-) -> dict[str, Any]:
+) -> LicencesReply:
     """List number, dates and state of the licences that grants cover; their fields are seen one by one."""
     registry: Registry = request.app.state.registry
     found = await dossier(registry, caller, body.holder_code, body.matter, body.case, datetime.now(UTC))
@@ -202,7 +288,7 @@ async def department_copies(
     body: SeeRequest,
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM))],
-) -> dict[str, Any]:
+) -> CopyReply:
     """Make a copy that says for whom, for what and until when; its link works once, for ten minutes."""
     registry: Registry = request.app.state.registry
     made = await make_copy(registry, caller, body.identifier, body.matter, body.case, datetime.now(UTC))
@@ -218,9 +304,10 @@ async def department_copies(
 @router.get(
     "/downloads/{link}",
     openapi_extra=audited("copy-fetched"),
-    responses=documented(
-        REGISTRY_PROBLEMS, [*CALLER_PROBLEMS, "link-spent", "object-missing", "object-altered"]
-    ),
+    responses={
+        200: media("application/jose", "The marked copy"),
+        **documented(REGISTRY_PROBLEMS, [*CALLER_PROBLEMS, "link-spent", "object-missing", "object-altered"]),
+    },
     summary="Fetch a marked copy, once",
 )
 async def downloads(
@@ -242,7 +329,7 @@ async def downloads(
 )
 async def own_dossier(
     request: Request, caller: Annotated[Principal, Depends(requires(Role.PERSON))]
-) -> dict[str, Any]:
+) -> DossierReply:
     """List the caller's licences of every state, and those of entities that the caller represents."""
     registry: Registry = request.app.state.registry
     assert caller.subject is not None
@@ -269,7 +356,7 @@ async def give_grant(
     body: GrantBody,
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.SHARING_AUTHORITY))],
-) -> dict[str, Any]:
+) -> DisclosureGrantReply:
     """Give a grant; it is in the log with its legal basis."""
     registry: Registry = request.app.state.registry
     now = datetime.now(UTC)
@@ -304,7 +391,7 @@ async def grants(
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM, Role.SHARING_AUTHORITY))],
     client_id: Code | None = None,
-) -> dict[str, Any]:
+) -> DisclosureGrantsReply:
     """List grants that nobody has ended; a department sees only its own."""
     registry: Registry = request.app.state.registry
     wanted = client_id if client_id and Role.SHARING_AUTHORITY in caller.roles else caller.id
@@ -333,7 +420,7 @@ async def end_grant(
     return Response(status_code=204)
 
 
-def _grant(grant: Grant) -> dict[str, Any]:
+def _grant(grant: Grant) -> DisclosureGrantReply:
     return {
         "id": str(grant.id),
         "client_id": grant.client_id,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+from typing_extensions import TypedDict
 
 from foundation.language import both
+from foundation.openapi import Day
 from foundation.sensitive import Vault
 from license_registry.catalog.types import CO_HOLDERS, LicenceType
 from license_registry.lifecycle.states import STATE_NAMES
@@ -15,7 +17,43 @@ from license_registry.tables import Licence
 HOLDER_CODE_TYPES = {"001": "统一社会信用代码", "111": "公民身份号码"}
 
 
-def metadata(licence: Licence, type_: LicenceType, vault: Vault) -> dict[str, Any]:
+class Digests(TypedDict):
+    """Digests of the licence that the registry keeps."""
+
+    sha256: str
+    sm3: str | None
+
+
+class MetadataReply(TypedDict):
+    """Metadata of GB/T 36903; the names in capitals are pinyin initials, as licence files write them."""
+
+    ZZMC: str
+    ZZLXDM: str
+    ZZBH: str
+    ZZBS: str
+    ZZBFJG: str | None
+    ZZBFJGDM: str
+    ZZBFRQ: Day
+    ZZYXQQSRQ: Day
+    ZZYXQJZRQ: Day | None
+    CZZT: list[str]
+    CZZTDM: list[str]
+    CZZTDMLX: str
+    CZZTDMLXDM: str
+    first_issued_on: Day
+    division: str | None
+    state: str
+    state_name: str
+    state_local_code: str | None
+    state_description: str | None
+    related_identifier: str | None
+    origin: str
+    licence_type: str
+    licence_type_version: int
+    lead_copy: Digests
+
+
+def metadata(licence: Licence, type_: LicenceType, vault: Vault) -> MetadataReply:
     """Return all metadata of a licence, its holders in clear: for its issuer and whoever may see them.
 
     Args:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
+from typing_extensions import TypedDict
 
 from foundation.errors import NotFound
 from foundation.identifiers import contains_citizen_id
 from foundation.identity.guard import audited, requires
 from foundation.identity.principals import Principal, Role
 from foundation.language import _
+from foundation.openapi import Day, Moment
 from foundation.problems import documented
 from license_registry import tables
 from license_registry.audit.event import happened
@@ -21,7 +23,7 @@ from license_registry.issuing.errors import KeyInvalid
 from license_registry.issuing.form import LicenceRequest
 from license_registry.issuing.form import without_citizen_id as without_citizen_id
 from license_registry.issuing.issue import issue
-from license_registry.issuing.metadata import metadata
+from license_registry.issuing.metadata import MetadataReply, metadata
 from license_registry.issuing.requests import Key
 from license_registry.ports import Registry
 from license_registry.problems import REGISTRY_PROBLEMS
@@ -30,6 +32,28 @@ from license_registry.tables import Licence
 router = APIRouter(prefix="/v1/licences", tags=["issuing"])
 
 CALLER_PROBLEMS = ("token-missing", "token-unknown", "token-expired", "token-wrong-audience", "role-missing")
+
+
+class LicenceReply(TypedDict):
+    """Metadata of a licence without its holder's fields; `state` is one of the codes 01 to 07 and 99."""
+
+    identifier: str
+    type_code: str
+    type_version: int
+    number: str
+    issuer_code: str
+    state: str
+    state_reason: str | None
+    state_since: Moment
+    valid_from: Day
+    valid_until: Day | None
+    issued_at: Moment
+    issued_on: Day
+    first_issued_on: Day
+    division: str | None
+    issuer_name: str | None
+    related_identifier: str | None
+    origin: str
 
 
 KEY_HEADER = {
@@ -57,7 +81,7 @@ def idempotency_key(request: Request, caller: Principal) -> Key | None:
     status_code=201,
     openapi_extra=audited("issued") | {"parameters": [KEY_HEADER]},
     responses={
-        200: {"description": "It had been issued before, by an equal request"},
+        200: {"description": "It had been issued before, by an equal request", "model": LicenceReply},
         **documented(
             REGISTRY_PROBLEMS,
             [
@@ -88,7 +112,7 @@ async def issue_licence(
     request: Request,
     response: Response,
     caller: Annotated[Principal, Depends(requires(Role.ISSUING_AUTHORITY))],
-) -> dict[str, Any]:
+) -> LicenceReply:
     """Issue a licence in the name of the caller's authority."""
     registry: Registry = request.app.state.registry
     key = idempotency_key(request, caller)
@@ -108,7 +132,7 @@ async def one(
     identifier: str,
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.ISSUING_AUTHORITY))],
-) -> dict[str, Any]:
+) -> LicenceReply:
     """Give number, dates and state of a licence to the authority that issued it."""
     registry: Registry = request.app.state.registry
     found = await tables.find(registry.pool, identifier)
@@ -127,7 +151,7 @@ async def metadata_of(
     identifier: str,
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.ISSUING_AUTHORITY))],
-) -> dict[str, Any]:
+) -> MetadataReply:
     """Give all metadata of a licence to the authority that issued it."""
     registry: Registry = request.app.state.registry
     found = await tables.find(registry.pool, identifier)
@@ -140,7 +164,7 @@ async def metadata_of(
     return told
 
 
-def shown(licence: Licence) -> dict[str, Any]:
+def shown(licence: Licence) -> LicenceReply:
     """Return the metadata of a licence for a reply."""
     return {
         "identifier": licence.identifier,

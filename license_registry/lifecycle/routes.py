@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from typing_extensions import TypedDict
 
 from foundation.identity.guard import PUBLIC, audited, requires
 from foundation.identity.principals import Principal, Role
+from foundation.openapi import Day, Moment, Uuid, media
 from foundation.problems import documented
 from foundation.text import Code, FreeText
 from license_registry.issuing.form import FieldValue, without_citizen_id
-from license_registry.issuing.routes import CALLER_PROBLEMS, shown
+from license_registry.issuing.routes import CALLER_PROBLEMS, LicenceReply, shown
 from license_registry.lifecycle.change import Wanted, change_state
 from license_registry.lifecycle.history import history
 from license_registry.lifecycle.states import VERSIONING, Operation, State
@@ -59,6 +61,43 @@ class OperationRequest(BaseModel):
     transfer_to: Annotated[str, StringConstraints(pattern=r"^[0-9A-HJ-NPQRTUWXY]{18}$")] | None = None
 
 
+class LifeReply(TypedDict):
+    """What befell a licence."""
+
+    state_description: str | None
+    suspended_until: Day | None
+    transferred_to: str | None
+    replaces: str | None
+    replaced_by: str | None
+
+
+class LicenceLifeReply(LicenceReply, LifeReply):
+    """A licence and what befell it."""
+
+
+class ChangeReply(TypedDict):
+    """A change; `statement` is a compact JWS by a key of `/jwks.json`."""
+
+    id: Uuid
+    identifier: str
+    sequence: int
+    operation: str
+    actor: str
+    department: str | None
+    state_before: str
+    state_after: str
+    reason: str | None
+    changed_at: Moment
+    statement: str
+
+
+class HistoryReply(TypedDict):
+    """All versions of a licence and every change."""
+
+    versions: list[LicenceLifeReply]
+    changes: list[ChangeReply]
+
+
 OPERATION_PROBLEMS = (
     *CALLER_PROBLEMS,
     "invalid-request",
@@ -90,7 +129,7 @@ async def operate(
     body: OperationRequest,
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.ISSUING_AUTHORITY, Role.OPERATOR, Role.PERSON))],
-) -> dict[str, Any]:
+) -> LicenceLifeReply:
     """Change the state of a licence that the caller's authority issued, or that is the caller's own."""
     registry: Registry = request.app.state.registry
     wanted = Wanted(
@@ -102,7 +141,7 @@ async def operate(
         transfer_to=body.transfer_to,
     )
     changed, life = await change_state(registry, caller, identifier, wanted, datetime.now(UTC))
-    return shown(changed) | shown_life(life)
+    return {**shown(changed), **shown_life(life)}
 
 
 class NewVersion(BaseModel):
@@ -136,7 +175,7 @@ class NewVersion(BaseModel):
     status_code=201,
     openapi_extra=audited("issued"),
     responses={
-        200: {"description": "It had been made before, by an equal request"},
+        200: {"description": "It had been made before, by an equal request", "model": LicenceLifeReply},
         **documented(
             REGISTRY_PROBLEMS,
             [
@@ -164,14 +203,14 @@ async def make_version(
     request: Request,
     response: Response,
     caller: Annotated[Principal, Depends(requires(Role.ISSUING_AUTHORITY))],
-) -> dict[str, Any]:
+) -> LicenceLifeReply:
     """Make a new version that names the old one, which ends."""
     registry: Registry = request.app.state.registry
     wanted = VersionRequest(**dict(body))
     made = await new_version(registry, caller, identifier, wanted, datetime.now(UTC))
     if not made.fresh:
         response.status_code = 200
-    return shown(made.licence) | shown_life(made.life)
+    return {**shown(made.licence), **shown_life(made.life)}
 
 
 @router.get(
@@ -184,12 +223,12 @@ async def whole_history(
     identifier: str,
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.ISSUING_AUTHORITY, Role.AUDITOR, Role.PERSON))],
-) -> dict[str, Any]:
+) -> HistoryReply:
     """Tell what befell a licence; each `statement` is a compact JWS by a key of `/jwks.json`."""
     registry: Registry = request.app.state.registry
     found = await history(registry, caller, identifier)
     return {
-        "versions": [shown(licence) | shown_life(life) for licence, life in found.versions],
+        "versions": [{**shown(licence), **shown_life(life)} for licence, life in found.versions],
         "changes": [
             {
                 "id": str(each.id),
@@ -209,7 +248,7 @@ async def whole_history(
     }
 
 
-def shown_life(life: Life) -> dict[str, Any]:
+def shown_life(life: Life) -> LifeReply:
     """Return what befell a licence, for a reply."""
     return {
         "state_description": life.state_description,
@@ -224,7 +263,11 @@ def shown_life(life: Life) -> dict[str, Any]:
     "/status-lists/{number}",
     dependencies=PUBLIC,
     openapi_extra=audited("none"),
-    responses=documented(REGISTRY_PROBLEMS, ["not-found"]),
+    responses={
+        200: media("application/statuslist+jwt", "The signed list"),
+        304: {"description": "It is the one that the caller has"},
+        **documented(REGISTRY_PROBLEMS, ["not-found"]),
+    },
     summary="Status list token (IETF Token Status List)",
 )
 async def status_list(number: int, request: Request) -> Response:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, StringConstraints
+from typing_extensions import TypedDict
 
 from foundation.identity.guard import audited, requires
 from foundation.identity.principals import Principal, Role
+from foundation.openapi import Moment, Uuid
 from foundation.problems import documented
 from foundation.text import FreeText
 from license_registry.issuing.routes import CALLER_PROBLEMS
@@ -46,6 +48,33 @@ class Merger(BaseModel):
     reason: FreeText
 
 
+class TaskReply(TypedDict):
+    """A task that follows from a change of a licence's holder."""
+
+    id: Uuid
+    licence: str
+    cause: str
+    reaction: str
+    raised_at: Moment
+    claimed_by: str | None
+    claimed_at: Moment | None
+    done_at: Moment | None
+    outcome: str | None
+    note: str | None
+
+
+class TasksReply(TypedDict):
+    """Tasks, the oldest first."""
+
+    tasks: list[TaskReply]
+
+
+class MergerReply(TypedDict):
+    """How many tasks a merger raised."""
+
+    tasks: int
+
+
 @router.get(
     "/tasks",
     openapi_extra=audited("none"),
@@ -57,7 +86,7 @@ async def own_tasks(
     caller: Annotated[Principal, Depends(requires(Role.ISSUING_AUTHORITY))],
     state: Literal["open", "claimed", "done"] = "open",
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> dict[str, Any]:
+) -> TasksReply:
     """List the tasks of the caller's authority, the oldest first."""
     registry: Registry = request.app.state.registry
     found = await tables.tasks(registry.pool, caller.department, state, limit)
@@ -74,7 +103,7 @@ async def claim_task(
     task: uuid.UUID,
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.ISSUING_AUTHORITY))],
-) -> dict[str, Any]:
+) -> TaskReply:
     """Say that the calling system sees to a task."""
     registry: Registry = request.app.state.registry
     return shown(await claim(registry, caller, task, datetime.now(UTC)))
@@ -91,7 +120,7 @@ async def finish_task(
     body: Finishing,
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.ISSUING_AUTHORITY))],
-) -> dict[str, Any]:
+) -> TaskReply:
     """Say how a task came out."""
     registry: Registry = request.app.state.registry
     return shown(await finish(registry, caller, task, body.outcome, body.note, datetime.now(UTC)))
@@ -108,7 +137,7 @@ async def finish_task(
 )
 async def merge_holders(
     body: Merger, request: Request, caller: Annotated[Principal, Depends(requires(Role.OPERATOR))]
-) -> dict[str, Any]:
+) -> MergerReply:
     """Let nothing more be issued to, or presented of, a holder that is another one now."""
     registry: Registry = request.app.state.registry
     raised = await merge(
@@ -123,7 +152,7 @@ async def merge_holders(
     return {"tasks": raised}
 
 
-def shown(task: Task) -> dict[str, Any]:
+def shown(task: Task) -> TaskReply:
     """Return a task for a reply."""
     return {
         "id": str(task.id),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
+from typing_extensions import TypedDict
 
 from foundation.errors import NotFound
 from foundation.identity.guard import audited, requires
 from foundation.identity.principals import Principal, Role
 from foundation.language import _
+from foundation.openapi import Moment, Uuid
 from foundation.problems import documented
 from license_registry import tables
 from license_registry.audit.event import happened
@@ -21,6 +23,27 @@ from license_registry.ports import Registry
 from license_registry.problems import REGISTRY_PROBLEMS
 
 router = APIRouter(prefix="/v1/notices", tags=["notices"])
+
+
+class NoticeReply(TypedDict):
+    """A notice and how far it came."""
+
+    id: Uuid
+    department: str
+    url: str
+    kind: str
+    created_at: Moment
+    attempts: int
+    next_attempt_at: Moment | None
+    delivered_at: Moment | None
+    dead_at: Moment | None
+    last_failure: str | None
+
+
+class NoticesReply(TypedDict):
+    """Notices, the latest first."""
+
+    notices: list[NoticeReply]
 
 
 @router.get(
@@ -34,7 +57,7 @@ async def notices(
     caller: Annotated[Principal, Depends(requires(Role.ISSUING_AUTHORITY, Role.OPERATOR))],
     dead: Annotated[bool, Query(description="Only what was given up")] = False,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> dict[str, Any]:
+) -> NoticesReply:
     """List notices, the latest first, with how far each came."""
     registry: Registry = request.app.state.registry
     found = await deliveries(registry.pool, _whose(caller), dead=dead, limit=limit)
@@ -66,7 +89,7 @@ def _whose(caller: Principal) -> str | None:
     return None if Role.OPERATOR in caller.roles else caller.department
 
 
-def shown(each: Delivery) -> dict[str, Any]:
+def shown(each: Delivery) -> NoticeReply:
     """Return how far a notice came, for a reply."""
 
     def told(moment: datetime | None) -> str | None:

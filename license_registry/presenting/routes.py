@@ -5,22 +5,24 @@ from __future__ import annotations
 import base64
 import uuid
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from typing_extensions import TypedDict
 
 from foundation.identity.guard import audited, requires
 from foundation.identity.principals import Principal, Role
 from foundation.language import both
+from foundation.openapi import Moment, Uuid, media
 from foundation.problems import documented
 from foundation.shortcut import read_body
 from foundation.text import Code, FreeText
 from license_registry import tables
 from license_registry.audit.event import happened
-from license_registry.issuing.routes import CALLER_PROBLEMS, shown, without_citizen_id
+from license_registry.issuing.routes import CALLER_PROBLEMS, LicenceReply, shown, without_citizen_id
 from license_registry.lifecycle.states import STATE_NAMES
 from license_registry.ports import Registry
 from license_registry.presenting import tables as presenting_tables
@@ -126,6 +128,68 @@ class DelegationBody(BaseModel):
     valid_until: AwareDatetime
 
 
+class LicencesReply(TypedDict):
+    """Licences, whatever their state."""
+
+    licences: list[LicenceReply]
+
+
+class CodeReply(TypedDict):
+    """A code: its text, what the QR code holds, until when it works, and a picture (data URL) if one was asked for."""
+
+    code: str
+    qr: str
+    expires_at: Moment
+    picture: NotRequired[str]
+
+
+class CodeForMatterReply(CodeReply):
+    """A code for a matter, and the licences that it shows."""
+
+    identifiers: list[str]
+
+
+class VerifiedLicence(TypedDict):
+    """What a counter learns of a licence: result code 0 to 6, every check by name, the disclosed fields."""
+
+    result: int
+    checks: dict[str, bool | None]
+    reasons: dict[str, str]
+    state: str
+    state_name: str
+    identifier: str
+    purpose: str
+    matter: str
+    by_agent: bool
+    fields: dict[str, Any]
+
+
+class CodeVerified(VerifiedLicence):
+    """What a counter learns from a code; `further` where it shows several licences."""
+
+    further: NotRequired[list[VerifiedLicence]]
+
+
+class DelegationReply(TypedDict):
+    """A delegation that the caller gave (`given`) or got, with its signed statements (compact JWS)."""
+
+    id: Uuid
+    given: bool
+    identifiers: list[str]
+    matter: str
+    made_at: Moment
+    valid_until: Moment
+    withdrawn_at: Moment | None
+    statement: str
+    withdrawal: str | None
+
+
+class DelegationsReply(TypedDict):
+    """Delegations, whether or not they still stand."""
+
+    delegations: list[DelegationReply]
+
+
 @router.get(
     "/me/licences",
     openapi_extra=audited("none"),
@@ -134,7 +198,7 @@ class DelegationBody(BaseModel):
 )
 async def own(
     request: Request, caller: Annotated[Principal, Depends(requires(Role.PERSON))]
-) -> dict[str, Any]:
+) -> LicencesReply:
     """List the caller's own licences, whatever their state."""
     registry: Registry = request.app.state.registry
     assert caller.subject is not None
@@ -144,9 +208,10 @@ async def own(
 @router.get(
     "/me/licences/{identifier}/credential",
     openapi_extra=audited("fetched"),
-    responses=documented(
-        REGISTRY_PROBLEMS, [*CALLER_PROBLEMS, "not-found", "object-missing", "object-altered"]
-    ),
+    responses={
+        200: media("application/dc+sd-jwt", "The licence"),
+        **documented(REGISTRY_PROBLEMS, [*CALLER_PROBLEMS, "not-found", "object-missing", "object-altered"]),
+    },
     summary="The licence itself, as a file to keep (SD-JWT VC with all disclosures)",
 )
 async def own_credential(
@@ -187,7 +252,7 @@ async def presentations(
     body: PresentationRequest,
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.PERSON))],
-) -> dict[str, Any]:
+) -> CodeReply:
     """Make a code that shows the chosen fields once, within a minute."""
     registry: Registry = request.app.state.registry
     wanted = [Wanted(each.identifier, tuple(each.disclose)) for each in (body, *body.further)]
@@ -206,7 +271,7 @@ async def presentation_for_matter(
     body: MatterRequest,
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.PERSON))],
-) -> dict[str, Any]:
+) -> CodeForMatterReply:
     """Find the caller's licence in force of each type that is asked for, and make one code for all."""
     registry: Registry = request.app.state.registry
     wanted = await for_matter(
@@ -228,7 +293,7 @@ async def presentation_offline(
     body: OfflineRequest,
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.PERSON))],
-) -> dict[str, Any]:
+) -> CodeReply:
     """Sign what is shown into a code of its own (CWT); it works until it expires."""
     registry: Registry = request.app.state.registry
     wanted = Wanted(body.identifier, tuple(body.disclose))
@@ -236,8 +301,8 @@ async def presentation_offline(
     return _made(await present_offline(registry, caller, wanted, occasion, datetime.now(UTC)), body.picture)
 
 
-def _made(made: Presented, with_picture: bool) -> dict[str, Any]:
-    told = {"code": made.code, "qr": made.qr, "expires_at": made.expires_at.isoformat()}
+def _made(made: Presented, with_picture: bool) -> CodeReply:
+    told: CodeReply = {"code": made.code, "qr": made.qr, "expires_at": made.expires_at.isoformat()}
     if with_picture:
         told["picture"] = "data:image/png;base64," + base64.b64encode(picture(made.qr)).decode("ascii")
     return told
@@ -246,18 +311,21 @@ def _made(made: Presented, with_picture: bool) -> dict[str, Any]:
 @router.post(
     "/presentations/verify",
     openapi_extra=audited("presentation-verified"),
-    responses=documented(
-        REGISTRY_PROBLEMS,
-        [
-            *CALLER_PROBLEMS,
-            "invalid-request",
-            "not-found",
-            "code-used",
-            "code-expired",
-            "credential-invalid",
-            "delegation-invalid",
-        ],
-    ),
+    responses={
+        200: {"model": CodeVerified},
+        **documented(
+            REGISTRY_PROBLEMS,
+            [
+                *CALLER_PROBLEMS,
+                "invalid-request",
+                "not-found",
+                "code-used",
+                "code-expired",
+                "credential-invalid",
+                "delegation-invalid",
+            ],
+        ),
+    },
     summary="Verify what was presented 验证",
 )
 async def verify(
@@ -283,17 +351,17 @@ async def verify_directly(request: Request) -> Response:
 async def _verify(request: Request, caller: Principal, body: CodeVerification) -> Response:
     registry: Registry = request.app.state.registry
     first, *further = await verify_code(registry, caller, body.code, body.case, datetime.now(UTC))
-    told = _verified(first)
+    told: VerifiedLicence | CodeVerified = _verified(first)
     if further:
-        told["further"] = [_verified(each) for each in further]
+        told = {**told, "further": [_verified(each) for each in further]}
     return Response(orjson.dumps(told), media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
-def _verified(verified: Verified) -> dict[str, Any]:
+def _verified(verified: Verified) -> VerifiedLicence:
     verdict = verified.verdict
     return {
         "result": int(verdict.result),
-        "checks": verdict.checks,
+        "checks": dict(verdict.checks),
         "reasons": {name: both(message, **values) for name, (message, values) in verdict.reasons.items()},
         "state": verified.state.value,
         "state_name": both(STATE_NAMES[verified.state]),
@@ -301,7 +369,7 @@ def _verified(verified: Verified) -> dict[str, Any]:
         "purpose": verified.purpose,
         "matter": verified.matter,
         "by_agent": verified.agent,
-        "fields": verdict.fields,
+        "fields": dict(verdict.fields),
     }
 
 
@@ -318,7 +386,7 @@ async def delegations(
     body: DelegationBody,
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.PERSON))],
-) -> dict[str, Any]:
+) -> DelegationReply:
     """Let somebody present named licences for one matter until a date."""
     registry: Registry = request.app.state.registry
     identifiers = tuple(dict.fromkeys(body.identifiers))
@@ -335,7 +403,7 @@ async def delegations(
 )
 async def own_delegations(
     request: Request, caller: Annotated[Principal, Depends(requires(Role.PERSON))]
-) -> dict[str, Any]:
+) -> DelegationsReply:
     """List them, whether or not they still stand, with the signed statements."""
     registry: Registry = request.app.state.registry
     assert caller.subject is not None
@@ -361,7 +429,7 @@ async def withdraw_delegation(
     return Response(status_code=204)
 
 
-def _delegated(found: Delegation, subject: bytes) -> dict[str, Any]:
+def _delegated(found: Delegation, subject: bytes) -> DelegationReply:
     return {
         "id": str(found.id),
         "given": found.holder == subject,

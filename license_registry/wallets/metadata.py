@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from typing_extensions import TypedDict
+
 from foundation.signing import Algorithm
 from license_registry.catalog.types import LicenceType
 
@@ -13,7 +15,32 @@ PRE_AUTHORISED: Final = "urn:ietf:params:oauth:grant-type:pre-authorized_code"
 FORMAT: Final = "dc+sd-jwt"
 
 
-def issuer_metadata(issuer: str, types: Iterable[LicenceType], algorithm: Algorithm) -> dict[str, Any]:
+class IssuerMetadata(TypedDict):
+    """Metadata of the credential issuer (OpenID4VCI 1.0 §12.2.4)."""
+
+    credential_issuer: str
+    authorization_servers: list[str]
+    credential_endpoint: str
+    nonce_endpoint: str
+    display: list[dict[str, str]]
+    credential_configurations_supported: dict[str, dict[str, Any]]
+
+
+WalletServerMetadata = TypedDict(
+    "WalletServerMetadata",
+    {
+        "issuer": str,
+        "token_endpoint": str,
+        "grant_types_supported": list[str],
+        "response_types_supported": list[str],
+        "token_endpoint_auth_methods_supported": list[str],
+        "pre-authorized_grant_anonymous_access_supported": bool,
+    },
+)
+"""Metadata of the authorisation server of wallets (RFC 8414 §2, OpenID4VCI 1.0 §12.3)."""
+
+
+def issuer_metadata(issuer: str, types: Iterable[LicenceType], algorithm: Algorithm) -> IssuerMetadata:
     """Return the metadata of the credential issuer, with one configuration per licence type.
 
     Args:
@@ -61,7 +88,7 @@ def _configuration(licence_type: LicenceType, algorithm: Algorithm) -> dict[str,
     }
 
 
-def authorisation_metadata(issuer: str) -> dict[str, Any]:
+def authorisation_metadata(issuer: str) -> WalletServerMetadata:
     """Return the metadata of the authorisation server of wallets, which knows the pre-authorised code only."""
     return {
         "issuer": issuer,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from typing_extensions import TypedDict
 
 from foundation.identity.guard import PUBLIC, audited, requires
 from foundation.identity.principals import Principal, Role
 from foundation.language import _
+from foundation.openapi import Moment, media
 from foundation.problems import documented
 from foundation.text import Code, FreeText
 from license_registry.issuing.routes import CALLER_PROBLEMS, without_citizen_id
@@ -21,7 +23,13 @@ from license_registry.problems import REGISTRY_PROBLEMS
 from license_registry.wallets.answers import take_answer
 from license_registry.wallets.errors import WalletGrantUnsupported, WalletTokenRefused
 from license_registry.wallets.issuance import issue_to_wallet, new_nonce
-from license_registry.wallets.metadata import PRE_AUTHORISED, authorisation_metadata, issuer_metadata
+from license_registry.wallets.metadata import (
+    PRE_AUTHORISED,
+    IssuerMetadata,
+    WalletServerMetadata,
+    authorisation_metadata,
+    issuer_metadata,
+)
 from license_registry.wallets.offers import TOKEN_SECONDS, offer, redeem
 from license_registry.wallets.qr import qr_svg
 from license_registry.wallets.requests import answer_of, ask, open_request, request_object
@@ -68,6 +76,81 @@ class WalletRequest(BaseModel):
     case: FreeText
 
 
+class OfferReply(TypedDict):
+    """A credential offer as link and QR code; the transaction code is told on another way."""
+
+    credential_offer_uri: str
+    qr_svg: str
+    transaction_code: str | None
+    expires_at: Moment
+
+
+class WalletTokenReply(TypedDict):
+    """Token response of OpenID4VCI 1.0 §6.2."""
+
+    access_token: str
+    token_type: str
+    expires_in: int
+
+
+class NonceReply(TypedDict):
+    """Nonce response of OpenID4VCI 1.0 §7.2."""
+
+    c_nonce: str
+
+
+class IssuedCredential(TypedDict):
+    """A credential: SD-JWT VC."""
+
+    credential: str
+
+
+class CredentialReply(TypedDict):
+    """Credential response of OpenID4VCI 1.0 §8.3."""
+
+    credentials: list[IssuedCredential]
+
+
+class WalletRequestReply(TypedDict):
+    """A request for a wallet as link and QR code."""
+
+    id: str
+    request_uri: str
+    qr_svg: str
+    expires_at: Moment
+
+
+class WalletOutcome(TypedDict):
+    """What a wallet answered: `status` is `waiting`, `expired` or `answered`; the rest is there once it answered."""
+
+    status: str
+    purpose: NotRequired[str]
+    matter: NotRequired[str]
+    result: NotRequired[int]
+    checks: NotRequired[dict[str, bool | None]]
+    identifier: NotRequired[str | None]
+    state: NotRequired[str]
+    state_name: NotRequired[str]
+    fields: NotRequired[dict[str, Any]]
+
+
+class KeySet(TypedDict):
+    """A JWK Set (RFC 7517 §5)."""
+
+    keys: list[dict[str, str]]
+
+
+class IssuerKeys(TypedDict):
+    """Keys of the issuer of credentials (SD-JWT VC §4)."""
+
+    issuer: str
+    jwks: KeySet
+
+
+class AnswerTaken(TypedDict):
+    """An empty object: the answer was taken (OpenID4VP 1.0 §8.2)."""
+
+
 @router.post(
     "/me/licences/{identifier}/offers",
     status_code=201,
@@ -82,7 +165,7 @@ async def offers(
     body: OfferRequest,
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.PERSON))],
-) -> dict[str, Any]:
+) -> OfferReply:
     """Offer one's own licence to a wallet; the offer lives ten minutes and works once."""
     registry: Registry = request.app.state.registry
     made = await offer(registry, caller, identifier, body.transaction_code, datetime.now(UTC))
@@ -98,9 +181,12 @@ async def offers(
     "/wallets/token",
     dependencies=PUBLIC,
     openapi_extra=audited("none"),
-    responses=documented(
-        REGISTRY_PROBLEMS, ["invalid-request", "wallet-code-refused", "wallet-grant-unsupported"]
-    ),
+    responses={
+        200: {"model": WalletTokenReply},
+        **documented(
+            REGISTRY_PROBLEMS, ["invalid-request", "wallet-code-refused", "wallet-grant-unsupported"]
+        ),
+    },
     summary="Token endpoint for wallets (OpenID4VCI 1.0 §6)",
 )
 async def token(
@@ -122,6 +208,7 @@ async def token(
     "/wallets/nonce",
     dependencies=PUBLIC,
     openapi_extra=audited("none"),
+    responses={200: {"model": NonceReply}},
     summary="Nonce endpoint (OpenID4VCI 1.0 §7)",
 )
 async def nonce(request: Request) -> Response:
@@ -134,20 +221,23 @@ async def nonce(request: Request) -> Response:
     "/wallets/credential",
     dependencies=PUBLIC,
     openapi_extra=audited("issued-to-wallet"),
-    responses=documented(
-        REGISTRY_PROBLEMS,
-        [
-            "malformed-body",
-            "invalid-request",
-            "wallet-token-refused",
-            "wallet-credential-unknown",
-            "wallet-credential-denied",
-            "wallet-proof-refused",
-            "wallet-nonce-refused",
-            "object-missing",
-            "object-altered",
-        ],
-    ),
+    responses={
+        200: {"model": CredentialReply},
+        **documented(
+            REGISTRY_PROBLEMS,
+            [
+                "malformed-body",
+                "invalid-request",
+                "wallet-token-refused",
+                "wallet-credential-unknown",
+                "wallet-credential-denied",
+                "wallet-proof-refused",
+                "wallet-nonce-refused",
+                "object-missing",
+                "object-altered",
+            ],
+        ),
+    },
     summary="Credential endpoint (OpenID4VCI 1.0 §8)",
 )
 async def credential(body: CredentialRequest, request: Request) -> Response:
@@ -176,7 +266,7 @@ async def requests(
     body: WalletRequest,
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.COUNTER))],
-) -> dict[str, Any]:
+) -> WalletRequestReply:
     """Make a request for one wallet; nothing is disclosed by it yet."""
     registry: Registry = request.app.state.registry
     made = await ask(
@@ -200,7 +290,10 @@ async def requests(
 @router.get(
     "/wallets/requests/{request_id}",
     openapi_extra=audited("none"),
-    responses=documented(REGISTRY_PROBLEMS, [*CALLER_PROBLEMS, "not-found"]),
+    responses={
+        200: {"model": WalletOutcome},
+        **documented(REGISTRY_PROBLEMS, [*CALLER_PROBLEMS, "not-found"]),
+    },
     summary="What the wallet answered",
 )
 async def outcome(
@@ -218,7 +311,10 @@ async def outcome(
     "/wallets/requests/{request_id}/object",
     dependencies=PUBLIC,
     openapi_extra=audited("none"),
-    responses=documented(REGISTRY_PROBLEMS, ["not-found"]),
+    responses={
+        200: media("application/oauth-authz-req+jwt", "The signed request"),
+        **documented(REGISTRY_PROBLEMS, ["not-found"]),
+    },
     summary="Signed request object (OpenID4VP 1.0 §5)",
 )
 async def request_object_of(request_id: str, request: Request) -> Response:
@@ -233,7 +329,10 @@ async def request_object_of(request_id: str, request: Request) -> Response:
     "/wallets/requests/{request_id}/answer",
     dependencies=PUBLIC,
     openapi_extra=audited("wallet-presentation-verified"),
-    responses=documented(REGISTRY_PROBLEMS, ["invalid-request", "not-found", "wallet-answer-refused"]),
+    responses={
+        200: {"model": AnswerTaken},
+        **documented(REGISTRY_PROBLEMS, ["invalid-request", "not-found", "wallet-answer-refused"]),
+    },
     summary="Where a wallet sends its answer (OpenID4VP 1.0 §8.2, direct_post)",
 )
 async def answer(
@@ -253,21 +352,21 @@ Name = Literal["registry"]
 
 
 @well_known.get("/openid-credential-issuer/{name}", dependencies=PUBLIC, openapi_extra=audited("none"))
-async def credential_issuer(name: Name, request: Request) -> dict[str, Any]:
+async def credential_issuer(name: Name, request: Request) -> IssuerMetadata:
     """Describe the credential issuer (OpenID4VCI 1.0 §12.2)."""
     registry: Registry = request.app.state.registry
     return issuer_metadata(registry.issuer, registry.types.values(), registry.keys.signer(PURPOSE).algorithm)
 
 
 @well_known.get("/oauth-authorization-server/{name}", dependencies=PUBLIC, openapi_extra=audited("none"))
-async def authorisation_server(name: Name, request: Request) -> dict[str, Any]:
+async def authorisation_server(name: Name, request: Request) -> WalletServerMetadata:
     """Describe the authorisation server of wallets (RFC 8414)."""
     registry: Registry = request.app.state.registry
     return authorisation_metadata(registry.issuer)
 
 
 @well_known.get("/jwt-vc-issuer/{name}", dependencies=PUBLIC, openapi_extra=audited("none"))
-async def jwt_vc_issuer(name: Name, request: Request) -> dict[str, Any]:
+async def jwt_vc_issuer(name: Name, request: Request) -> IssuerKeys:
     """Give the keys of the issuer of credentials (SD-JWT VC §4)."""
     registry: Registry = request.app.state.registry
     wanted = registry.keys.verification_keys(PURPOSE)

@@ -97,7 +97,8 @@ CREATE TABLE exchange.correction_report (
 CREATE INDEX correction_report_department ON exchange.correction_report (department, reported_at);
 CREATE INDEX correction_report_owner ON exchange.correction_report (owner, reported_at);
 CREATE INDEX correction_report_subject ON exchange.correction_report (subject, reported_at);
-CREATE INDEX correction_report_due ON exchange.correction_report (due_on) WHERE due_on IS NOT NULL AND overdue_at IS NULL;
+CREATE INDEX correction_report_due ON exchange.correction_report (due_on)
+    WHERE due_on IS NOT NULL AND overdue_at IS NULL;
 CREATE INDEX correction_report_task ON exchange.correction_report (looked_at)
     WHERE state = 'corrected' AND task_closed_at IS NULL;
 CREATE TABLE exchange.correction_notice (

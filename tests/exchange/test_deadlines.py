@@ -8,7 +8,10 @@ from pathlib import Path
 import orjson
 import pytest
 
-from exchange.deadlines import load_deadlines
+from exchange.catalog.resources import SharingClass
+from exchange.deadlines import CORRECTION, load_deadlines
+from exchange.requests.request import NOT_ON_PLATFORM
+from exchange.requests.states import STEPS
 from foundation.settings import Settings, SettingsError
 
 NOON = datetime(
@@ -22,9 +25,13 @@ def test_the_terms_that_come_along_are_those_of_the_decree(tmp_path: Path) -> No
         "unconditional": 1,
         "conditional": 10,
         "not-on-platform": 10,
+        "not-shared": 10,
         "correction": 10,
     }
     assert deadlines.terms["conditional"] == {"check": 2, "answer": 10, "provide": 20, "decide": 10}
+    sharing = {frozenset(steps) for kind, steps in deadlines.terms.items() if kind != CORRECTION}
+    assert sharing == {frozenset(STEPS.values())}
+    assert {*SharingClass, NOT_ON_PLATFORM, CORRECTION} == set(deadlines.terms)
     # 28 to 30 September, then 8, 9, 10 (a Saturday that is worked), 12 to 15 October.
     assert deadlines.due_on("any", "conditional", "answer", NOON) == date(2026, 10, 15)
 

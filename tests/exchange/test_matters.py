@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any
@@ -95,12 +97,21 @@ def test_a_department_writes_its_own_matters_only(service: Service, steward: Sys
         ({"title": ""}, "/title"),
         ({"title": f"张三 {NUMBER}"}, "/title"),
         ({"conditions": 7}, "/conditions"),
+        ({"title": "a\0b"}, "/title"),
+        ({"title": "\ud800"}, ""),
+        ({"source": {"row": 10**30}}, ""),
+        ({"source": {"a": json.loads("[" * 300 + "]" * 300)}}, ""),
     ],
 )
 def test_a_bad_description_is_told_with_its_place(
     service: Service, market: System, changes: dict[str, Any], pointer: str
 ) -> None:
-    reply = market.call(service.http, "PUT", f"{PATH}/y-1/versions/1", described("y-1") | changes)
+    headers = {
+        "Authorization": f"Bearer {market.token(service.http, 'urn:zhengtong:exchange')}",
+        "Content-Type": "application/json",
+    }
+    body = json.dumps(described("y-1") | changes)
+    reply = service.http.put(f"{PATH}/y-1/versions/1", content=body, headers=headers)
     assert problem(reply) == (422, "matter-malformed")
     assert reply.json()["pointer"] == pointer
     assert NUMBER not in reply.text
@@ -138,16 +149,21 @@ def test_titles_are_searched_and_pages_follow_each_other(
         put(service, market, described(f"p-{number}", title=f"公积金提取Ａ{number}%"))
         publish(service, steward, f"p-{number}")
     found = []
-    after: str | None = ""
-    while after is not None:
-        page = service.http.get(PATH, params={"words": "公积金提取ａ", "limit": 2, "after": after}).json()
+    asked: dict[str, Any] = {"words": "公积金提取ａ", "limit": 2}
+    while True:
+        page = service.http.get(PATH, params=asked).json()
         found += [each["code"] for each in page["matters"]]
-        after = page["next"]
+        if page["next"] is None:
+            break
+        asked["after"] = page["next"]
     assert found == [f"p-{number}" for number in range(5)]
     assert service.http.get(PATH, params={"words": "%"}).json()["matters"] != []
     assert service.http.get(PATH, params={"words": "_"}).json()["matters"] == []
     assert service.http.get(PATH, params={"words": "P-3"}).json()["matters"][0]["code"] == "p-3"
     assert service.http.get(PATH, params={"department": "nobody"}).json()["matters"] == []
+    for bad in ({"words": "a\0b"}, {"after": "\0"}, {"limit": 0}, {"words": ""}):
+        assert problem(service.http.get(PATH, params=bad)) == (422, "invalid-request")
+    assert problem(service.http.get(f"{PATH}/a%00b")) == (422, "invalid-request")
 
 
 def test_a_steward_decides_for_all_matters(service: Service, steward: System, market: System) -> None:
@@ -209,12 +225,26 @@ def test_candidates_and_report(service: Service, steward: System, market: System
 
 
 def test_plans_give_the_numbers_of_what_is_settled_already(service: Service) -> None:
-    """The count reads the tables of plans; where there are none it says so."""
-
     async def planned() -> Any:
         async with database.pool(service.address, 1) as pool, pool.acquire() as connection:
             return await tables.planned(connection)
 
-    there = service.sql("SELECT to_regclass('exchange.plan_material')")[0][0]
-    found = asyncio.run(planned())
-    assert found is None if there is None else isinstance(found, dict)
+    if service.sql("SELECT to_regclass('exchange.plan_material')::text") == [(None,)]:
+        assert asyncio.run(planned()) is None
+        return
+    for number, settled_by in enumerate(("evidence", "consent", "commitment", None)):
+        plan = uuid.uuid4()
+        service.sql(
+            "INSERT INTO exchange.plan (id, client_id, key, request, department, matter, matter_version, case_ref,"
+            " applicant, made_at, sealed) VALUES (%s, 'c', %s, '', 'd', 'n-1', 1, 'case', '', now(), '')",
+            plan,
+            f"k{number}",
+        )
+        service.sql(
+            "INSERT INTO exchange.plan_material (plan, material, required, state, reasons, records, settled_by,"
+            " settled_at) VALUES (%s, 'm1', true, 'x', '{}', '{}', %s, CASE WHEN %s THEN now() END)",
+            plan,
+            settled_by,
+            settled_by is not None,
+        )
+    assert asyncio.run(planned())[("n-1", "m1")] == (4, 2)

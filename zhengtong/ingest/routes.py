@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.requests import ClientDisconnect
 
 from connectors.mapping import SourceMapping, load_mapping, mapping_names
+from connectors.pipeline import Report
 from exchange.audit.record import prepare
 from exchange.ports import Exchange
 from foundation.errors import DomainError, NotFound
@@ -35,10 +36,14 @@ _BINARY = {"schema": {"type": "string", "format": "binary"}}
     "/{source}",
     openapi_extra=audited("ingest")
     | {"requestBody": {"required": True, "content": {LINES: _BINARY, ARROW: _BINARY}}},
-    responses=documented(
-        INGEST_PROBLEMS,
-        ["token-missing", "role-missing", "not-found", "body-too-large", *INGEST_PROBLEMS],
-    ),
+    response_model=None,
+    responses={
+        200: {"model": Report},
+        **documented(
+            INGEST_PROBLEMS,
+            ["token-missing", "role-missing", "not-found", "body-too-large", *INGEST_PROBLEMS],
+        ),
+    },
     summary="Send a batch of a source 推送",
 )
 async def send(

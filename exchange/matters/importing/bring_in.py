@@ -68,6 +68,8 @@ async def bring_in(
             if document is not None:
                 described.append((record, document))
         async with pool.acquire() as connection, connection.transaction():
+            # A decision that is made meanwhile waits, and then finds these drafts.
+            await decisions.lock(connection)
             confirmed = await decisions.confirmed(connection)
             newest = await tables.newest(connection, [document["code"] for _record, document in described])
             for record, document in described:
@@ -78,7 +80,7 @@ async def bring_in(
                     continue
                 made = _version(document | {"source": source}, known, confirmed)
                 try:
-                    read_matter(made)
+                    made = _valid(made, report)
                 except MatterMalformed as error:
                     report.bad.append(Bad(record.row, error.pointer, error.code))
                     continue
@@ -90,6 +92,20 @@ async def bring_in(
                     report.changed += 1
     report.bad.sort(key=lambda each: each.row)
     return report
+
+
+def _valid(made: dict[str, Any], report: Report) -> dict[str, Any]:
+    """Return the version, without the evidence that stewards confirmed if it is too much of it."""
+    try:
+        read_matter(made)
+    except MatterMalformed:
+        bare = settle(made, {})
+        read_matter(bare)
+        report.remarks["confirmed-evidence-left-out"] = (
+            report.remarks.get("confirmed-evidence-left-out", 0) + 1
+        )
+        return bare
+    return made
 
 
 def _described(record: Record, layout: Layout, seen: set[str], report: Report) -> dict[str, Any] | None:

@@ -22,7 +22,7 @@ LONGEST = {
     "conditions": 20_000,
 }
 MOST_MATERIALS = 200
-LONGEST_NAME = 2000
+LONGEST_NAME = 500
 
 _DAYS = re.compile(r"^\D{0,6}?(\d{1,4})\s*(?:个)?\s*[(（]?\s*(工作日|自然日|日历日|天|日)?\s*[)）]?$")
 _USCC = re.compile("^[0-9A-HJ-NPQRTUWXY]{18}$")

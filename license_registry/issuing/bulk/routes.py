@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, NotRequired
 
 from fastapi import APIRouter, Depends, Query, Request
+from typing_extensions import TypedDict
 
 from foundation.identity.guard import audited, requires
 from foundation.identity.principals import Principal, Role
 from foundation.language import _
+from foundation.openapi import Moment, Uuid
 from foundation.problems import documented
 from license_registry.audit.event import happened
 from license_registry.issuing.bulk import tables
@@ -26,6 +28,39 @@ PREFIX = "/v1/issue-jobs"
 router = APIRouter(prefix=PREFIX, tags=["issuing"])
 
 LINES = "application/x-ndjson"
+
+
+class JobReply(TypedDict):
+    """How far a job is: `rows` in all, `done` of them, and what became of those."""
+
+    id: Uuid
+    kind: str
+    state: str
+    rows: int
+    done: int
+    issued: int
+    known: int
+    refused: int
+    problem: str | None
+    created_at: Moment
+    changed_at: Moment
+
+
+class RowReply(TypedDict):
+    """What became of a row: its licence, or why there is none."""
+
+    row: int
+    identifier: NotRequired[str | None]
+    error: NotRequired[str]
+    pointer: NotRequired[str | None]
+    detail: NotRequired[str | None]
+
+
+class RowsReply(TypedDict):
+    """A page of rows; `after` asks for the next, and is null at the end."""
+
+    rows: list[RowReply]
+    after: int | None
 
 
 @router.post(
@@ -54,7 +89,7 @@ async def issue_many(
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.ISSUING_AUTHORITY))],
     kind: Literal["issue", "take-over"] = "issue",
-) -> dict[str, Any]:
+) -> JobReply:
     """Take in lines of JSON, each a request as for one licence. `take-over`: of papers that are in force (存量)."""
     registry: Registry = request.app.state.registry
     key = idempotency_key(request, caller)
@@ -78,7 +113,7 @@ async def progress(
     job_id: uuid.UUID,
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.ISSUING_AUTHORITY))],
-) -> dict[str, Any]:
+) -> JobReply:
     """Tell how far a job of the caller's authority is."""
     return shown_job(await own_job(request.app.state.registry, caller, job_id))
 
@@ -96,12 +131,12 @@ async def report(
     after: Annotated[int, Query(ge=0)] = 0,
     limit: Annotated[int, Query(ge=1, le=10000)] = 1000,
     refused: bool = False,
-) -> dict[str, Any]:
+) -> RowsReply:
     """Give the licence or the reason of each row, in order, a page at a time; with `refused` only those not issued."""
     registry: Registry = request.app.state.registry
     job = await own_job(registry, caller, job_id)
     found = await tables.results(registry.pool, job.id, after, limit, refused_only=refused)
-    rows = [
+    rows: list[RowReply] = [
         {"row": each.row, "identifier": each.identifier}
         if each.error is None
         else {"row": each.row, "error": each.error, "pointer": each.pointer, "detail": each.message}
@@ -110,7 +145,7 @@ async def report(
     return {"rows": rows, "after": found[-1].row if found else None}
 
 
-def shown_job(job: Job) -> dict[str, Any]:
+def shown_job(job: Job) -> JobReply:
     """Return a job for a reply."""
     return {
         "id": str(job.id),

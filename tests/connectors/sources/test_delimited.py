@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import pickle
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connectors.sources import delimited
-from connectors.sources.delimited import LONGEST_ROW, read_delimited
-from connectors.sources.raw import BadRow, RawBatch, SourceError, Wanted
+from connectors.sources.delimited import LONGEST_ROW, DelimitedSlice, read_delimited
+from connectors.sources.raw import BadRow, Layout, RawBatch, SourceError, Wanted
 
 HEADER = ["编号", "姓名", "备注"]
 HEAD = ",".join(HEADER).encode()
@@ -245,3 +246,10 @@ def test_rows_before_a_late_error_have_been_given(path: Path, monkeypatch: pytes
     assert [next(batches).end, next(batches).end] == [1, 2]
     with pytest.raises(SourceError, match="more than 64 bytes"):
         next(batches)
+
+
+@given(st.lists(st.sampled_from([b"a,b", b'"a\nb",c', b"\xd6\xd0", b'"\n"'])))
+def test_a_slice_goes_from_process_to_process_as_it_is(rows: list[bytes]) -> None:
+    layout = Layout("delimited", "gb18030", ",", ("a", "b"), ())
+    piece = DelimitedSlice(rows, 7, layout, [1, 0], "part")
+    assert pickle.loads(pickle.dumps(piece)) == piece

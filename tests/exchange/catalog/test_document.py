@@ -21,7 +21,7 @@ from exchange.catalog.resources import load_catalogue, read_seeds
 from exchange.catalog.sample import sample
 from license_registry.catalog.types import load_types
 from tests.exchange.catalog.written import POLICE, document, written
-from zhengtong.licence_resources import licence_resources
+from zhengtong.licence_resources import METADATA, licence_resources
 
 NOW = datetime(2025, 6, 1, tzinfo=UTC)
 
@@ -157,7 +157,7 @@ def test_licence_types_are_resources_of_their_holder_with_all_fields() -> None:
     assert set(found) == {f"licence.{name}" for name in types}
     marriage = found["licence.marriage-certificate"]
     assert marriage.subject_kind == "citizen-id"
-    assert marriage.fields == tuple(types["marriage-certificate"].schema["properties"])
+    assert set(marriage.fields) == {*METADATA, *types["marriage-certificate"].schema["properties"]}
     assert all(
         each.masking != Masking.NONE for each in marriage.details.values() if each.sensitivity == "sensitive"
     )

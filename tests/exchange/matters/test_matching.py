@@ -65,6 +65,11 @@ def test_whose_paper_the_first_part_is_holds_for_the_others() -> None:
     assert alone is not None and alone.role == "applicant"
 
 
+def test_a_long_name_is_no_recursion() -> None:
+    found = candidate("本人" * 3000 + "代办人身份证")
+    assert found is not None and found.role == "agent"
+
+
 def test_an_application_is_a_form() -> None:
     assert is_form("残疾人证申请表(换领申请)")
     assert not is_form("残疾人证")

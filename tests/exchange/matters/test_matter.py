@@ -109,6 +109,10 @@ def nested(depth: int) -> dict[str, Any]:
         ),
         ({"materials": [material(nested(40))]}, "/materials"),
         (
+            {"materials": [material(None) | {"matching": {"names": ["a", "b"], "joined": "one"}}]},
+            "/materials/0/matching",
+        ),
+        (
             {"materials": [material({"all_of": [{"commitment": "of-it"}] * 20}, f"m{n}") for n in range(26)]},
             "/materials",
         ),

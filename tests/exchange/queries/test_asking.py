@@ -145,8 +145,25 @@ def test_a_licence_in_force_is_found_in_the_registry(service: Service, asking: S
     licence = issued(service, authority)
     assert licensed() == "match"
     assert licensed("91350100M000100Y43") == "mismatch"
+    # The type is a resource, too: about whoever holds it.
+    kind = {"resource": "licence.business-licence", "subject": HOLDER}
+    fields = ["holder_name", "representative_name", "registered_capital"]
+    give(service, "food-office", resource=kind["resource"], fields=fields, modes=["verify", "query"])
+    body = ask(service, food, "queries", **kind, fields=fields).json()
+    assert body["values"] == {
+        "holder_name": "示范市东湖茶业有限公司",
+        "representative_name": "张*",
+        "registered_capital": "壹佰万元整",
+    }
+    answer = read(service, body["answer"])
+    assert (answer["source"], answer["found"]) == ("licence.business-licence", True)
+    others = {"representative_name": "张三丰", "registered_capital": "一百万"}
+    body = ask(service, food, "verifications", **kind, claims=others).json()
+    assert body["results"] == {"representative_name": "match", "registered_capital": "mismatch"}
     assert operate(service, authority, licence["identifier"], "03").is_success
     assert licensed() == "mismatch"
+    body = ask(service, food, "queries", **kind, fields=fields).json()
+    assert (body["found"], body["values"]) == (False, {})
 
 
 def test_a_representative_is_known_by_the_citizen_id_that_a_credential_names(

@@ -41,18 +41,32 @@ def subject(number: int) -> bytes:
 
 
 def brought(
-    connection: psycopg.Connection, rows: list[StagedRow], source: str, run_id: uuid.UUID, now: datetime
+    connection: psycopg.Connection,
+    rows: list[StagedRow],
+    source: str,
+    run_id: uuid.UUID,
+    now: datetime,
+    expect_new: bool = False,
 ) -> Merged:
     spell = speller(source, run_id, "", now)
-    return bring_in(connection, "person", spelled(rows, spell), source=source, run_id=run_id, now=now)
+    return bring_in(
+        connection,
+        "person",
+        spelled(rows, spell),
+        source=source,
+        run_id=run_id,
+        now=now,
+        expect_new=expect_new,
+    )
 
 
 class Bringing:
     """Runs on an empty register, with a clock that goes on by a second for each batch."""
 
-    def __init__(self, connection: psycopg.Connection) -> None:
+    def __init__(self, connection: psycopg.Connection, expect_new: bool = False) -> None:
         connection.execute("TRUNCATE exchange.person, exchange.person_history")
         self._connection = connection
+        self._expect_new = expect_new
         self._now = START
 
     def run(self, *batches: Batch, source: str = "police") -> list[Merged]:
@@ -76,7 +90,7 @@ class Bringing:
                 )
             self._now += timedelta(seconds=1)
             with self._connection.transaction():
-                merged.append(brought(self._connection, rows, source, run_id, self._now))
+                merged.append(brought(self._connection, rows, source, run_id, self._now, self._expect_new))
         return merged
 
     def current(self) -> dict[int, tuple[int, str]]:
@@ -95,12 +109,18 @@ class Bringing:
 BATCH = st.dictionaries(st.integers(0, 4), st.sampled_from("ab"), max_size=5)
 
 
-@given(st.lists(st.lists(BATCH, max_size=3), max_size=4))
-@example([[{0: "a"}], [{0: "b"}], [{0: "a"}], [{0: "a"}, {0: "b"}], [{0: "a"}, {0: "b"}]])
+@given(st.lists(st.lists(BATCH, max_size=3), max_size=4), st.booleans())
+@example([[{0: "a"}], [{0: "b"}], [{0: "a"}], [{0: "a"}, {0: "b"}], [{0: "a"}, {0: "b"}]], False)
+@example([[{0: "a"}, {1: "a"}, {0: "b", 2: "a"}], [{0: "a", 3: "b"}]], True)
 @settings(max_examples=40)
-def test_any_runs_lead_where_the_model_leads(connection: psycopg.Connection, runs: list[list[Batch]]) -> None:
-    """The model: of one run, the first row of a subject counts; one that differs from it is a conflict."""
-    bringing = Bringing(connection)
+def test_any_runs_lead_where_the_model_leads(
+    connection: psycopg.Connection, runs: list[list[Batch]], expect_new: bool
+) -> None:
+    """The model: of one run, the first row of a subject counts; one that differs from it is a conflict.
+
+    What is expected to be new and is not ends in the same.
+    """
+    bringing = Bringing(connection, expect_new)
     current: dict[int, tuple[int, str]] = {}
     history: dict[tuple[int, int], str] = {}
     for batches in runs:

@@ -11,13 +11,18 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from click.testing import CliRunner
 
 from demonstration.parties import System
 from exchange.catalog.resources import load_catalogue
+from exchange.requests import tables
+from exchange.requests.act import settle_grants
 from exchange.requests.overdue import Round, go_round
 from foundation.identifiers import CitizenId
 from foundation.identity.principals import Role
 from tests.conftest import Service
+from tests.exchange.catalog.written import written
+from zhengtong.cli import main
 from zhengtong.house import open_house
 
 PERSONS = load_catalogue()["persons-basic"]
@@ -265,6 +270,67 @@ def test_what_the_catalogue_lacks_is_asked_for_and_cannot_be_provided_before_it_
     refused(post(service, police, f"{path}/provision"), 404, "resource-unknown")
 
 
+def catalogued(service: Service, owner: System, bureau: System, **document: Any) -> str:
+    """Publish a resource of a department, and return its id."""
+    name = f"resource-{uuid.uuid4().hex[:12]}"
+    body = written(owner="示范市公安局", **document)
+    for system, method, path, json in (
+        (owner, "PUT", "draft", body),
+        (owner, "POST", "submission", {"version": 1}),
+        (bureau, "POST", "review", {"version": 1, "decision": "publish"}),
+    ):
+        reply = system.call(service.http, method, f"/exchange/v1/catalogue/resources/{name}/{path}", json)
+        assert reply.status_code == 200, reply.text
+    return name
+
+
+def test_what_is_not_shared_is_refused_in_the_same_breath_with_its_law(
+    service: Service, fund: System, police: System, bureau: System
+) -> None:
+    name = catalogued(
+        service,
+        police,
+        bureau,
+        sharing_class="not-shared",
+        conditions=None,
+        legal_basis="某法第十条",
+        register="persons",
+        fields=["name"],
+        lead_source="population",
+    )
+    asked = ask(service, fund, resource=name, fields=["name"])
+    assert (asked["state"], asked["answer"], asked["legal_basis"]) == ("refused", "refuse", "某法第十条")
+    assert asked["due_on"] is None
+    assert {each["event"] for each in records(service, asked["id"])} == {"request-submit", "request-refuse"}
+    # Even a decision for the requester grants nothing that the law keeps.
+    path = f"/{asked['id']}"
+    ok(post(service, fund, f"{path}/dispute", {"reason": "x"}))
+    ok(post(service, bureau, f"{path}/decision", {"for": "requester", "reason": "x"}))
+    refused(post(service, bureau, f"{path}/provision"), 403, "resource-not-shared")
+
+
+def test_what_is_in_the_catalogue_and_not_brought_yet_has_a_term_of_its_own_and_is_provided_later(
+    service: Service, fund: System, police: System, bureau: System
+) -> None:
+    name = catalogued(service, police, bureau, sharing_class="unconditional", conditions=None)
+    asked = ask(service, fund, resource=name, fields=["balance"])
+    assert (asked["sharing_class"], asked["owner"]) == ("not-on-platform", PERSONS.department)
+    path = f"/{asked['id']}"
+    assert ok(post(service, bureau, f"{path}/check", {"complete": True}))["state"] == "checked"
+    ok(post(service, police, f"{path}/answer", {"answer": "grant"}))
+    refused(post(service, police, f"{path}/provision"), 409, "resource-not-connected")
+
+
+def test_for_a_department_without_a_system_here_the_sharing_authority_answers(
+    service: Service, fund: System, bureau: System
+) -> None:
+    asked = ask(service, fund, resource="licence.business-licence", fields=["holder_name"])
+    path = f"/{asked['id']}"
+    ok(post(service, bureau, f"{path}/check", {"complete": True}))
+    ok(post(service, bureau, f"{path}/answer", {"answer": "grant"}))
+    assert ok(post(service, bureau, f"{path}/provision"))["state"] == "provided"
+
+
 def test_requests_that_make_no_sense_are_refused_and_recorded(service: Service, fund: System) -> None:
     for changes, status, code in (
         ({"fields": ["shoe_size"]}, 422, "field-unknown"),
@@ -372,6 +438,28 @@ def test_requests_and_grants_say_the_same_whoever_dies_in_between(
     assert (again.overdue, again.mended) == (0, 0)
 
 
+def test_a_grant_that_comes_after_its_request_was_withdrawn_does_not_stand(
+    service: Service, bureau: System
+) -> None:
+    hasty = service.system("hasty", Role.DEPARTMENT_SYSTEM, department=ASKING)
+    asked = ask(service, hasty, resource="legal-entities-basic", fields=["name"])
+    grant = ok(post(service, bureau, f"/{asked['id']}/check", {"complete": True}))["grant"]
+    service.sql("DELETE FROM exchange.share_grant WHERE id = %s", grant)
+
+    async def provide_late() -> None:
+        async with open_house(service.settings, service.address) as house:
+            provided = await tables.find(house.exchange.pool, uuid.UUID(asked["id"]))
+            assert provided is not None
+            # Withdrawn between the request's transaction and the grant.
+            await asyncio.to_thread(ok, post(service, hasty, f"/{asked['id']}/withdrawal"))
+            await settle_grants(house.exchange, provided, None, "x", datetime.now(UTC))
+
+    asyncio.run(provide_late())
+    assert service.sql("SELECT ended_at IS NOT NULL FROM exchange.share_grant WHERE id = %s", grant) == [
+        (True,)
+    ]
+
+
 def test_of_two_answers_at_once_one_counts(
     service: Service, fund: System, police: System, bureau: System
 ) -> None:
@@ -393,3 +481,22 @@ def test_of_two_answers_at_once_one_counts(
     assert set(found) == {200, 409}
     history = fund.call(service.http, "GET", f"/exchange/v1/requests{path}").json()["history"]
     assert len(history) == 3
+
+
+def test_operators_list_requests_and_what_is_overdue(service: Service, fund: System) -> None:
+    asked, late = ask(service, fund)["id"], ask(service, fund)["id"]
+    service.sql("UPDATE exchange.share_request SET due_on = due_on - 60 WHERE id = %s", late)
+    environment = {"ZHENGTONG_DATABASE_URL": service.address}
+
+    def command(*arguments: str) -> str:
+        home = str(service.settings.home)
+        done = CliRunner().invoke(main, ["--home", home, "request", *arguments], env=environment)
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    listed = {each["id"]: each for each in orjson.loads(command("list", "--state", "submitted", "--json"))}
+    assert {asked, late} <= set(listed)
+    assert (listed[late]["step"], listed[late]["owner"]) == ("check", PERSONS.department)
+    overdue = command("overdue")
+    assert late in overdue
+    assert asked not in overdue

@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -37,16 +37,16 @@ from exchange.subscriptions.subscription import Scope, Subscription
 from foundation import database
 from foundation.identifiers import CitizenId, Uscc
 from foundation.identity.principals import Principal, Role
-from foundation.ledger import DirectoryTiles
 from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings
 from foundation.webhooks.sending import sender
 from license_registry.ports import Registry
-from tests.conftest import MARKET
+from tests.conftest import MARKET, fresh_database
 from tests.foundation.webhooks.receiving import Receiver, receiving
 from tests.license_registry.conftest import registry
 from zhengtong.house import open_keys
 from zhengtong.licence_changes import FollowedLicences
+from zhengtong.licence_resources import licence_resources
 
 PEOPLE = [CitizenId.compute("990101", date(1980, 2, 29), n).reveal() for n in range(1, 8)]
 PERSON, OTHER = PEOPLE[:2]
@@ -82,10 +82,9 @@ class City:
     def now(self) -> datetime:
         return datetime.now(UTC) + self.ahead
 
-    def people(self, **changes: Any) -> None:
-        """Bring in one person (`citizen_id`), as they now are."""
+    def people(self, *citizen_ids: str, **changes: Any) -> None:
+        """Bring in people, as they now are."""
         facts = {
-            "citizen_id": PERSON,
             "name": "张三丰",
             "marital": "已婚",
             "division": "990102",
@@ -93,11 +92,12 @@ class City:
             "status": "正常",
             "died": "",
         } | changes
-        row = (
-            f"{facts['citizen_id']},{facts['name']},男,1980-02-29,汉族,{facts['marital']},,H1,户主,990101,"
-            f"{facts['division']},{facts['address']},2001-05-06,{facts['status']},{facts['died']}"
-        )
-        self._bring("population", f"{_HEADER}\r\n{row}\r\n".encode("gb18030"))
+        rows = [
+            f"{citizen_id},{facts['name']},男,1980-02-29,汉族,{facts['marital']},,H1,户主,990101,"
+            f"{facts['division']},{facts['address']},2001-05-06,{facts['status']},{facts['died']}\r\n"
+            for citizen_id in citizen_ids or (PERSON,)
+        ]
+        self._bring("population", f"{_HEADER}\r\n{''.join(rows)}".encode("gb18030"))
 
     def entities(self, *rows: tuple[str, str, str, str]) -> None:
         """Bring in all entities that there are: code, name, address, representative."""
@@ -189,34 +189,59 @@ async def city_of(settings: Settings, address: str, folder: Path) -> AsyncIterat
         lookups = Lookups(pool, load_registers().values())
         for running in (recorder.running(), heads.running(), lookups.running()):
             await stack.enter_async_context(running)
-        made = Exchange(
-            settings=settings,
-            pool=pool,
-            engine=engine,
-            vault=vault,
-            keys=keys,
-            recorder=recorder,
-            grants=Grants(pool),
-            lookups=lookups,
-            catalogue=load_catalogue(),
-            tiles=DirectoryTiles(settings.ledger_folder),
-            heads=heads,
-        )
         ports = await stack.enter_async_context(registry(settings, address))
+        grants = Grants(pool)
+        await stack.enter_async_context(grants.followed())
+        licences = {each.id: each for each in licence_resources(ports.types)}
+        given = {
+            "settings": settings,
+            "pool": pool,
+            "engine": engine,
+            "vault": vault,
+            "keys": keys,
+            "recorder": recorder,
+            "grants": grants,
+            "lookups": lookups,
+            "catalogue": load_catalogue() | licences,
+            "heads": heads,
+        }
+        # What subscriptions have no use for is not there.
+        made = Exchange(**{each.name: given.get(each.name) for each in fields(Exchange)})
         yield City(settings, address, folder, made, ports)
 
 
 Story = Callable[[City], Awaitable[None]]
 
+_EMPTIED = """
+TRUNCATE exchange.subscription, exchange.subscription_subject, exchange.feed_event, exchange.change,
+    exchange.share_grant, exchange.grant_use, exchange.access_record, exchange.person, exchange.person_history,
+    exchange.legal_entity, exchange.legal_entity_history, exchange.register_return, exchange.ingest_run, exchange.ingest_cursor,
+    license_registry.licence, license_registry.event, ledger.pending, ledger.entry CASCADE;
+UPDATE exchange.feed_cursor SET position = CASE source WHEN 'licences' THEN -1 ELSE 0 END
+"""
+
+
+@pytest.fixture(scope="module")
+def ground(server_address: str, template: str) -> Iterator[str]:
+    """A database for a whole module; what its stories leave is cleared away."""
+    with fresh_database(server_address, template) as address:
+        yield address
+
 
 @pytest.fixture
-def told(settings: Settings, database_url: str, tmp_path: Path) -> Callable[[Story], None]:
+def told(ground: str, tmp_path: Path) -> Callable[[Story], None]:
     """Tell a story in a city of its own."""
-    given = settings.model_copy(update={"webhook_networks": ("127.0.0.0/8",)})
+    given = Settings(
+        home=tmp_path / "home",
+        database_url=ground,
+        holder_register="if-known",
+        webhook_networks=("127.0.0.0/8",),
+    )
 
     def tell(story: Story) -> None:
         async def work() -> None:
-            async with city_of(given, database_url, tmp_path) as city:
+            async with city_of(given, ground, tmp_path) as city:
+                city.sql(_EMPTIED)
                 await story(city)
 
         asyncio.run(work())

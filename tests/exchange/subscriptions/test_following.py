@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 
-from exchange.subscriptions import feed_tables, following, tables
+from exchange.subscriptions import feed_tables, following
 from exchange.subscriptions.following import append_change, follow
 from exchange.subscriptions.spread import spread
-from exchange.subscriptions.subscription import Scope, Subscription
+from exchange.subscriptions.subscription import Scope
 from license_registry.issuing.issue import issue
 from license_registry.lifecycle.change import Wanted, change_state
 from license_registry.lifecycle.states import Operation, State
 from license_registry.lifecycle.versions import VersionRequest, new_version
-from tests.exchange.subscriptions.conftest import CALLER, ENTITIES, ENTITY, OTHER, PEOPLE, PERSON, City, Story
+from tests.exchange.subscriptions.conftest import ENTITIES, ENTITY, OTHER, PEOPLE, PERSON, City, Story
 from tests.license_registry.conftest import AUTHORITY, HOLDER, request
 from zhengtong.licence_changes import FollowedLicences
 
@@ -29,12 +28,12 @@ ALL_OF_PERSONS = ("person-died", "address-changed", "person-changed")
 def test_changes_of_named_people_are_told_by_reference_and_without_values(told: Told) -> None:
     async def story(city: City) -> None:
         city.people()
-        city.people(citizen_id=OTHER)
+        city.people(OTHER)
         await city.give()
         feed = await city.subscribe(*ALL_OF_PERSONS, case17=PERSON)
         assert await city.tell() == 0, "what was before is not told"
         city.people(address="东湖路2号", name="张三")
-        city.people(citizen_id=OTHER, address="东湖路2号")
+        city.people(OTHER, address="东湖路2号")
         assert await city.tell() == 2
         page = await city.read(feed)
         assert [(event["kind"], event["fields"]) for event in page.events] == [
@@ -75,7 +74,7 @@ def test_who_is_told_of_all_gets_a_pseudonym_and_the_identifier_only_by_reading(
         await city.give()
         feed = await city.subscribe("person-changed", scope=Scope.ALL)
         city.people(name="张三")
-        city.people(citizen_id=OTHER)  # new: that is no change
+        city.people(OTHER)  # new: that is no change
         city.people(name="张")
         assert await city.tell() == 2
         first, second = (await city.read(feed)).events
@@ -90,13 +89,13 @@ def test_who_is_told_of_all_gets_a_pseudonym_and_the_identifier_only_by_reading(
 def test_only_subjects_in_the_divisions_of_the_grant(told: Told) -> None:
     async def story(city: City) -> None:
         city.people()
-        city.people(citizen_id=OTHER, division="990203")
+        city.people(OTHER, division="990203")
         await city.give(divisions=frozenset({"9902"}))
         await city.subscribe("person-changed", scope=Scope.ALL)
         await city.subscribe("person-changed", a=PERSON, b=OTHER)
         city.people(name="张三")
         assert await city.tell() == 0
-        city.people(citizen_id=OTHER, division="990203", name="张三")
+        city.people(OTHER, division="990203", name="张三")
         assert await city.tell() == 2
 
     told(story)
@@ -109,7 +108,9 @@ def test_entities_are_renamed_and_struck_off(told: Told) -> None:
         await city.give(
             resource="legal-entities-basic", fields=frozenset({"name", "representative_name", "address"})
         )
-        feed = await city.subscribe("entity-renamed", "representative-changed", "entity-struck-off", e=ENTITY)
+        feed = await city.subscribe(
+            "entity-renamed", "representative-changed", "entity-struck-off", "entity-restored", e=ENTITY
+        )
         city.entities((ENTITY, "乙", "西路", "李"), kept)
         city.entities(kept)
         assert await city.tell() == 3
@@ -118,9 +119,20 @@ def test_entities_are_renamed_and_struck_off(told: Told) -> None:
             ("representative-changed", ["representative_name"]),
             ("entity-struck-off", []),
         ]
-        city.entities((ENTITY, "乙", "西路", "李"), kept)  # it comes back, and is struck off again
+        city.entities((ENTITY, "丙", "西路", "李"), kept)  # it comes back by another name
+        assert await city.tell() == 2
         city.entities(kept)
-        assert await city.tell() == 1
+        city.entities((ENTITY, "丙", "西路", "李"), kept)
+        city.entities((ENTITY, "丁", "西路", "李"), kept)
+        assert await city.tell() == 3
+        assert [(e["kind"], e["fields"]) for e in (await city.read(feed, after=3)).events] == [
+            ("entity-restored", []),
+            ("entity-renamed", ["name"]),
+            ("entity-struck-off", []),
+            ("entity-restored", []),
+            ("entity-renamed", ["name"]),
+        ]
+        assert city.sql("SELECT count(*) FROM exchange.register_return") == [(0,)]
 
     told(story)
 
@@ -134,8 +146,7 @@ def test_dying_at_any_step_loses_nothing_and_tells_nothing_twice(
         pass
 
     async def story(city: City) -> None:
-        for citizen_id in PEOPLE:
-            city.people(citizen_id=citizen_id)
+        city.people(*PEOPLE)
         await city.give()
         feed = await city.subscribe("person-changed", **{f"r{n}": each for n, each in enumerate(PEOPLE)})
         monkeypatch.setattr(following, "RANGE", 3)
@@ -144,8 +155,7 @@ def test_dying_at_any_step_loses_nothing_and_tells_nothing_twice(
             for late in (False, True):
                 real = getattr(feed_tables, name)
                 expected += len(PEOPLE)
-                for citizen_id in PEOPLE:
-                    city.people(citizen_id=citizen_id, name=f"张{expected}")
+                city.people(*PEOPLE, name=f"张{expected}")
                 dying = True
 
                 async def once(*given: object, real: object = real, late: bool = late) -> object:
@@ -172,13 +182,11 @@ def test_dying_at_any_step_loses_nothing_and_tells_nothing_twice(
 
 def test_several_processes_follow_at_once(told: Told) -> None:
     async def story(city: City) -> None:
-        for citizen_id in PEOPLE:
-            city.people(citizen_id=citizen_id)
+        city.people(*PEOPLE)
         await city.give()
         feed = await city.subscribe("person-changed", **{f"r{n}": each for n, each in enumerate(PEOPLE)})
         for turn in range(4):
-            for citizen_id in PEOPLE:
-                city.people(citizen_id=citizen_id, name=f"张{turn}")
+            city.people(*PEOPLE, name=f"张{turn}")
         licences = FollowedLicences(city.registry)
 
         async def work() -> None:
@@ -199,7 +207,7 @@ def test_a_change_that_commits_late_is_not_missed(told: Told) -> None:
 
     async def story(city: City) -> None:
         city.people()
-        city.people(citizen_id=OTHER)
+        city.people(OTHER)
         await city.give()
         await city.subscribe("person-changed", a=PERSON, b=OTHER)
         with psycopg.connect(city.address) as slow:
@@ -233,29 +241,6 @@ def test_who_subscribes_to_nothing_costs_nothing_and_history_is_passed_over(told
     told(story)
 
 
-async def licences(city: City, *kinds: str, subject: bytes | None) -> Subscription:
-    """Subscribe to a type of licence, beside the catalogue."""
-    grant = await city.give(resource="licence.business-licence", fields=frozenset())
-    made = Subscription(
-        id=uuid.uuid4(),
-        client_id=CALLER.id,
-        department=CALLER.department,
-        grant=grant.id,
-        resource=grant.resource,
-        topic=grant.resource,
-        matter="withdrawal",
-        kinds=frozenset(kinds),
-        scope=Scope.ALL if subject is None else Scope.NAMED,
-        url=None,
-        created_at=datetime.now(UTC),
-    )
-    async with city.exchange.pool.acquire() as connection:
-        await tables.add(connection, made)
-        if subject is not None:
-            await tables.name_subjects(connection, made.id, {subject: "holder"})
-    return made
-
-
 def sequence(city: City) -> None:
     """Give all that waits its place in the log, as the sequencer does."""
     city.sql(
@@ -267,7 +252,6 @@ def sequence(city: City) -> None:
 
 def test_what_becomes_of_licences_is_told_in_the_order_of_the_log(told: Told) -> None:
     async def story(city: City) -> None:
-        holder = city.exchange.vault.blind_index("uscc", HOLDER)
         kinds = (
             "licence-issued",
             "licence-suspended",
@@ -275,8 +259,9 @@ def test_what_becomes_of_licences_is_told_in_the_order_of_the_log(told: Told) ->
             "licence-changed",
             "licence-expired",
         )
-        one = await licences(city, *kinds, subject=holder)
-        everybody = await licences(city, *kinds, subject=None)
+        await city.give(resource="licence.business-licence", fields=frozenset({"holder_name"}))
+        one = await city.subscribe(*kinds, holder=HOLDER)
+        everybody = await city.subscribe(*kinds, scope=Scope.ALL)
         now = datetime.now(UTC)
         made = (await issue(city.registry, AUTHORITY, request(), now)).licence
         await change_state(city.registry, AUTHORITY, made.identifier, Wanted(Operation.SUSPEND, "查处"), now)
@@ -301,6 +286,23 @@ def test_what_becomes_of_licences_is_told_in_the_order_of_the_log(told: Told) ->
         assert {event["reference"] for event in events} == {"holder"}
         assert {event["identifier"] for event in (await city.read(everybody)).events} == {HOLDER}
         assert await city.tell() == 0
+
+    told(story)
+
+
+def test_following_scans_no_history(told: Told) -> None:
+    async def story(city: City) -> None:
+        from exchange.registers.schemas import load_registers
+        from exchange.subscriptions.history_query import _steps
+
+        asked = _steps(load_registers()["persons"].table)
+        for name, value in (("$1", "5"), ("$2", "9"), ("$3", "false"), ("$4", "'person'")):
+            asked = asked.replace(name, value)
+        with psycopg.connect(city.address) as connection:
+            connection.execute("SET enable_seqscan = off")
+            plan = "\n".join(line for (line,) in connection.execute("EXPLAIN " + asked))
+        assert "Seq Scan" not in plan
+        assert "person_history_sequence" in plan
 
     told(story)
 

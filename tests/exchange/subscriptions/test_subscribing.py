@@ -120,7 +120,8 @@ def test_a_change_arrives_signed_by_the_published_keys_and_the_person_sees_it(
     assert [each["event"] for each in accesses if each["event"] != "own-view"] == ["notified", "watch"]
     assert (accesses[-1]["matter"], accesses[-1]["client"]) == ("withdrawal", "housing-fund")
     metrics = service.http.get("/metrics").text
-    assert 'zhengtong_subscription_events_total{outcome="delivered"} 1.0' in metrics
+    assert 'zhengtong_subscription_events_total{outcome="delivered"}' in metrics
+    assert "zhengtong_subscription_events_dead" in metrics
     assert PERSON not in metrics
     (found,) = fund.call(service.http, "GET", PATH).json()["subscriptions"]
     assert (found["id"], found["state"], found["head"]) == (made, "active", 1)

@@ -25,6 +25,7 @@ from exchange.matters.publishing import publish
 from exchange.matters.report import report
 from foundation import database
 from tests.conftest import fresh_database
+from tests.connectors.sources.conformance import ods, xls
 
 NOW = datetime(2025, 9, 1, tzinfo=UTC)
 HEAD = ["事项编码", "事项名称", "实施机构代码", "实施机构", "服务对象", "申请材料"]
@@ -155,6 +156,24 @@ def test_what_was_confirmed_is_remembered_by_the_next_import(address: str, tmp_p
     assert newest(address, "f-2").document["materials"][0]["matching"]["confirmed"] == ["person-identity"]
 
 
+def test_a_matter_that_would_grow_too_large_keeps_nobody_back(address: str, tmp_path: Path) -> None:
+    bring(address, lines(tmp_path / "i.jsonl", row("i-1", "守林证"), row("i-2", "守林证")))
+    document = newest(address, "i-1").document
+    document["subjects"] |= {f"r{number}": {"kind": "uscc"} for number in range(9)}
+
+    async def write(pool: Any) -> None:
+        async with pool.acquire() as connection:
+            await tables.put_draft(connection, document, "hand", NOW)
+
+    with_pool(address, write)
+    word = {"confirm": True, "role": "guardian", "decided_by": "s", "now": NOW}
+    done = with_pool(address, lambda pool: decide(pool, "守林证", "person-identity", **word))
+    assert (done.changed_drafts, done.left_out) == (1, ("i-1",))
+    later = bring(address, lines(tmp_path / "j.jsonl", row("i-1", "守林证", title="新名")))
+    assert (counts(later), later.remarks) == ((0, 1, 0, 0), {"confirmed-evidence-left-out": 1})
+    assert "evidence" not in newest(address, "i-1").document["materials"][0]
+
+
 def test_an_empty_workbook_is_written_and_comes_back_filled_in(address: str, tmp_path: Path) -> None:
     path = tmp_path / "fill.xlsx"
     write_template(path)
@@ -172,6 +191,21 @@ def test_an_empty_workbook_is_written_and_comes_back_filled_in(address: str, tmp
     assert found.bad == [Bad(3, "code", "missing")]
     document = newest(address, "h-1").document
     assert document["promised_days"] == 7 and len(document["materials"]) == 3
+
+
+@pytest.mark.parametrize("made", [xls, ods])
+def test_old_and_open_workbooks_are_read_as_well(
+    address: str, tmp_path: Path, made: Callable[[list[str], list[list[str]]], bytes]
+) -> None:
+    path = tmp_path / "book"
+    code = f"k-{made.__name__}"
+    path.write_bytes(
+        made(HEAD, [[code, "事项", OFFICE, "示范局", "自然人", "身份证；教材"], ["", "无码", "", "", "", ""]])
+    )
+    found = bring(address, path)
+    assert counts(found) == (1, 0, 0, 1)
+    assert found.bad == [Bad(3, "code", "missing")]
+    assert [each["name"] for each in newest(address, code).document["materials"]] == ["身份证", "教材"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What systems outside are to be told: the credit authority's, supervising departments'; signed, until it arrives."""

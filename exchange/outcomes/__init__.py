@@ -1,0 +1,1 @@
+"""What departments decided, who is to watch over it, and what they found (审管联动)."""

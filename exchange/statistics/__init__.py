@@ -1,0 +1,1 @@
+"""Counters that can be traced to their records."""

@@ -1,0 +1,79 @@
+"""The Python client of Zhengtong: `pip install zhengtong`, then `from zhengtong.client import Client`.
+
+Loads neither web framework nor database: see docs/client.md.
+"""
+
+from foundation.calling.calls import Call
+from foundation.calling.errors import (
+    CallFailed,
+    FieldError,
+    Problem,
+    ProblemError,
+    ReplyUnreadable,
+    Unreachable,
+)
+from foundation.calling.retrying import Patience
+from zhengtong.client.asynchronous import AsyncClient
+from zhengtong.client.keys import KeyUnusable, load_private_key
+from zhengtong.client.offline import (
+    AnswerInvalid,
+    Keys,
+    ReceiptInvalid,
+    Statement,
+    read_keys,
+    verify_answer,
+    verify_receipt,
+)
+from zhengtong.client.results import (
+    Batch,
+    Code,
+    Event,
+    Events,
+    Grant,
+    InclusionProof,
+    LicenceCheck,
+    NumberCheck,
+    Plan,
+    PlannedMaterial,
+    Query,
+    Receipt,
+    Subscription,
+    Verification,
+)
+from zhengtong.client.synchronous import Client
+
+__all__ = [
+    "AnswerInvalid",
+    "AsyncClient",
+    "Batch",
+    "Call",
+    "CallFailed",
+    "Client",
+    "Code",
+    "Event",
+    "Events",
+    "FieldError",
+    "Grant",
+    "InclusionProof",
+    "KeyUnusable",
+    "Keys",
+    "LicenceCheck",
+    "NumberCheck",
+    "Patience",
+    "Plan",
+    "PlannedMaterial",
+    "Problem",
+    "ProblemError",
+    "Query",
+    "Receipt",
+    "ReceiptInvalid",
+    "ReplyUnreadable",
+    "Statement",
+    "Subscription",
+    "Unreachable",
+    "Verification",
+    "load_private_key",
+    "read_keys",
+    "verify_answer",
+    "verify_receipt",
+]
