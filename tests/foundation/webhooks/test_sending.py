@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import ssl
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -77,10 +76,8 @@ def test_nobody_there() -> None:
 
 def test_too_slow() -> None:
     with receiving() as receiver:
-        receiver.slow = 0.6
-        started = time.monotonic()
+        receiver.slow = 20  # who waited for it would be told that it arrived
         assert send(receiver.url, seconds=0.2) == "TimeoutError"
-        assert time.monotonic() - started < 0.6
 
 
 def test_an_endless_answer_is_not_read() -> None:
