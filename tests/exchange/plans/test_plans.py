@@ -19,6 +19,7 @@ from exchange.queries.answer import subject_matches
 from exchange.queries.attest import TYPE as ANSWER_TYPE
 from foundation.identity.principals import Role
 from foundation.signing import Algorithm, PublicKey, verify_compact
+from license_registry.presenting.check import Result
 from tests.conftest import Service
 from tests.exchange.plans.conftest import (
     PERSON,
@@ -27,6 +28,7 @@ from tests.exchange.plans.conftest import (
     claims,
     grant,
     material,
+    offline,
     planned,
     send,
     states,
@@ -113,6 +115,11 @@ def test_the_plan_is_a_signed_statement_that_its_record_commits_to(
     assert (statement["plan"], statement["department"]) == (plan["plan"], fund.department)
     assert statement["materials"] == plan["materials"]
     assert statement["answers"] == [each["record"] for each in plan["answers"]]
+    found = offline(service, plan["statement"])
+    assert (found.kind, found.result, found.told["case"]) == ("plan", Result.VALID, "2025-signed")
+    assert found.fields["materials"] == plan["materials"]
+    head, body, signature = plan["statement"].split(".")
+    assert offline(service, f"{head}.{body[:-4]}AAAA.{signature}").result is Result.VOID
     applicant = {"subject": statement["subjects"]["applicant"]}
     assert subject_matches(applicant, PERSON)
     assert not subject_matches(applicant, STRANGER)
