@@ -18,6 +18,7 @@ import exchange.consents.routes
 import exchange.corrections.replies
 import exchange.corrections.routes
 import exchange.grants.routes
+import exchange.matters.replies
 import exchange.matters.routes
 import exchange.outbox.routes
 import exchange.outcomes.routes
@@ -67,6 +68,7 @@ TAGS = {
 REPLIES = {
     **exchange.catalog.replies.REPLIES,
     **exchange.corrections.replies.REPLIES,
+    **exchange.matters.replies.REPLIES,
     **exchange.requests.replies.REPLIES,
     **exchange.subscriptions.replies.REPLIES,
 }
