@@ -19,6 +19,7 @@ import exchange.corrections.replies
 import exchange.corrections.routes
 import exchange.entitlements.routes
 import exchange.grants.routes
+import exchange.matters.replies
 import exchange.matters.routes
 import exchange.outbox.routes
 import exchange.outcomes.routes
@@ -69,6 +70,7 @@ TAGS = {
 REPLIES = {
     **exchange.catalog.replies.REPLIES,
     **exchange.corrections.replies.REPLIES,
+    **exchange.matters.replies.REPLIES,
     **exchange.requests.replies.REPLIES,
     **exchange.subscriptions.replies.REPLIES,
 }
