@@ -45,7 +45,7 @@ LEASE = timedelta(seconds=60)
 """For how long nobody else touches a batch that a process works on; each part renews it."""
 SLICE_SECONDS = 5.0
 """After this long the batch that waited longest has its turn."""
-LOOKS_EVERY_SECONDS = 0.5
+LOOKS_EVERY_SECONDS = 0.2
 ELSEWHERE_AT_ONCE = 4
 """Subjects for whom other rooms are asked at once: the connections are there for single questions, too."""
 CLEARS_EVERY_SECONDS = 60.0
