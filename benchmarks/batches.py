@@ -26,7 +26,8 @@ import orjson
 from joserfc.jwk import ECKey
 
 from benchmarks import load
-from benchmarks.verification import AUDIENCE, CONNECTIONS, _serving, free_port
+from benchmarks.askers import AUDIENCE
+from benchmarks.verification import CONNECTIONS, _serving, free_port
 from connectors.mapping import load_mapping
 from connectors.pipeline import run
 from connectors.sources.files import FileSource

@@ -224,9 +224,8 @@ def client() -> None:
 def register(
     settings: Settings, client_id: str, name: str, department: str, roles: tuple[str, ...], jwks: Path
 ) -> None:
-    from foundation.identity.tables import put_client, refuse_shared_keys
     from exchange.batches.sealing import public_key
-    from foundation.identity.tables import put_client
+    from foundation.identity.tables import put_client, refuse_shared_keys
 
     try:
         document = orjson.loads(jwks.read_bytes())

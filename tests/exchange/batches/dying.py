@@ -86,9 +86,11 @@ async def main(home: str, address: str, batch: str, step: str, when: str, turn: 
                 DirectoryTiles(settings.ledger_folder),
                 absent,
                 Freshness(pool),
-                absent,
-                absent,
-                absent,
+                misses=absent,
+                deadlines=absent,
+                heads=absent,
+                contacts=absent,
+                relays=absent,
             )
             working = asyncio.create_task(work.work_forever(exchange))
             while not working.done():
