@@ -151,9 +151,11 @@ def _shorten_names(document: dict[str, Any]) -> None:
     # the equal titles equal, classes of that. The room and the name are enough.
     schemas = document["components"]["schemas"]
     renamed = {}
-    for name in [each for each in schemas if "__" in each]:
-        room, own = name.split("__")[1], name.rsplit("__", 1)[1]
-        short = f"{''.join(part.capitalize() for part in room.split('_'))}{own}"
+    for name in [each for each in schemas if not each.isidentifier() or "__" in each]:
+        short = name.replace("-", "")  # one form for requests and another for replies
+        if "__" in name:
+            room, own = short.split("__")[1], short.rsplit("__", 1)[1]
+            short = f"{''.join(part.capitalize() for part in room.split('_'))}{own}"
         if short in schemas:
             raise ValueError(f"two forms are named {short}")
         schemas[short] = schemas.pop(name)
