@@ -189,7 +189,7 @@ def _matter() -> dict[str, Any]:
             ]
         },
         claims("applicant", residence_division={"input": "division"}),
-        {"all_of": [claims("applicant", status="living"), claims("spouse", status="living")]},
+        {"all_of": [claims("applicant", status="resident"), claims("spouse", status="resident")]},
         claims("spouse", marital_status="married"),
         {
             "any_of": [

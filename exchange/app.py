@@ -17,6 +17,7 @@ import exchange.commitments.routes
 import exchange.consents.routes
 import exchange.corrections.replies
 import exchange.corrections.routes
+import exchange.entitlements.routes
 import exchange.grants.routes
 import exchange.matters.replies
 import exchange.matters.routes
@@ -60,6 +61,7 @@ TAGS = {
     "commitments": "Statements in the place of papers, verified later 告知承诺",
     "statistics": "What was counted, each number traceable to its records 统计",
     "outcomes": "What was decided, who supervises it, and what they found 办理结果、审管联动",
+    "entitlements": "Benefits that are found without being asked for 免申即享",
     "outbox": "What other systems are told 外发",
     "ingest": "Data that departments send 推送",
 }
@@ -115,6 +117,7 @@ def create_app(
         exchange.statistics.routes.router,
         exchange.outbox.routes.router,
         exchange.outcomes.routes.router,
+        exchange.entitlements.routes.router,
         *routers,
     ]
     for router in included:

@@ -24,7 +24,7 @@ class FieldReply(TypedDict):
 
 
 class ResourceReply(TypedDict):
-    """A version of a data resource; `fields` by their names."""
+    """A version of a data resource; `fields` by their names, `derived` (name → title) can be compared only."""
 
     id: str
     version: int
@@ -43,6 +43,7 @@ class ResourceReply(TypedDict):
     subject_kind: str
     reads_from: ReadsFrom
     fields: dict[str, FieldReply]
+    derived: dict[str, str]
 
 
 class MeasuredFreshness(TypedDict):

@@ -364,6 +364,29 @@ def test_a_material_that_follows_is_reminded_of_and_marked_when_it_comes_late(
     ]
 
 
+def test_a_matter_that_asks_for_more_than_a_plan_may_is_refused(
+    service: Service, fund: System, setting_up: SettingUp
+) -> None:
+    many = [material(f"m{n}", {"all_of": [claims(name=f"n{turn}") for turn in range(20)]}) for n in range(26)]
+    reply = send(service, fund, setting_up("huge", *many))
+    assert (reply.status_code, reply.json()["type"]) == (422, "urn:zhengtong:problem:matter-malformed")
+    assert records(service, "2025-huge")[-1]["reason"] == "matter-malformed"
+
+
+def test_the_largest_plan_is_answered(service: Service, fund: System, setting_up: SettingUp) -> None:
+    many = [
+        material(f"m{n}", {"any_of": [claims(name=f"n{n}-{turn}") for turn in range(20)]}) for n in range(25)
+    ]
+    plan = planned(service, fund, setting_up("largest", *many))
+    assert {(each["state"], *each["reasons"]) for each in plan["materials"]} <= {
+        ("to-bring", "mismatch"),
+        ("to-bring", "mismatch", "late"),
+        ("to-bring", "mismatch", "quota"),
+        ("to-bring", "mismatch", "late", "quota"),
+        ("to-bring", "mismatch", "quota", "late"),
+    }
+
+
 def test_what_a_plan_keeps_is_sealed(service: Service) -> None:
     for table in ("plan", "plan_material", "plan_offer"):
         for row in service.sql(f"SELECT t::text, row_to_json(t)::text FROM exchange.{table} t"):
