@@ -75,6 +75,7 @@ def complete(
         if "Problem" not in document.get("components", {}).get("schemas", {}):
             _finish(document, list(_routes(routers)), table, audience)
             _name_replies(document, replies or {})
+            _shorten_names(document)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # the way that FastAPI provides for it
@@ -143,6 +144,39 @@ def _name_replies(document: dict[str, Any], replies: Mapping[str, type]) -> None
                 if status.startswith("2") and "application/json" in reply.get("content", {}):
                     reference = {"$ref": _REFERENCE.format(model=form.__name__)}
                     reply["content"]["application/json"]["schema"] = reference
+
+
+def _shorten_names(document: dict[str, Any]) -> None:
+    # Where two rooms have a class of one name, FastAPI names both by their modules; generators make unhandy, and from
+    # the equal titles equal, classes of that. The room and the name are enough.
+    schemas = document["components"]["schemas"]
+    renamed = {}
+    for name in [each for each in schemas if not each.isidentifier() or "__" in each]:
+        short = name.replace("-", "")  # one form for requests and another for replies
+        if "__" in name:
+            room, own = short.split("__")[1], short.rsplit("__", 1)[1]
+            short = f"{''.join(part.capitalize() for part in room.split('_'))}{own}"
+        if short in schemas:
+            raise ValueError(f"two forms are named {short}")
+        schemas[short] = schemas.pop(name)
+        renamed[_REFERENCE.format(model=name)] = _REFERENCE.format(model=short)
+    if renamed:
+        _refer_anew(document, renamed)
+    for name, schema in schemas.items():
+        if "title" in schema:
+            schema["title"] = name
+
+
+def _refer_anew(value: Any, renamed: Mapping[str, str]) -> None:
+    if isinstance(value, dict):
+        reference = value.get("$ref")
+        if isinstance(reference, str):
+            value["$ref"] = renamed.get(reference, reference)
+        for inner in value.values():
+            _refer_anew(inner, renamed)
+    elif isinstance(value, list):
+        for inner in value:
+            _refer_anew(inner, renamed)
 
 
 def _roles(dependant: Dependant) -> frozenset[Role]:

@@ -97,6 +97,14 @@ def test_operation_ids_are_short_and_unique(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
+def test_forms_have_names_that_generators_can_use(name: str) -> None:
+    schemas = DOCUMENTS[name]["components"]["schemas"]
+    titles = [schema.get("title", form) for form, schema in schemas.items()]
+    assert len(titles) == len(set(titles))
+    assert [form for form in schemas if not form.isidentifier() or "__" in form] == []
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_tag_says_what_it_is_about(name: str) -> None:
     described = {each["name"] for each in DOCUMENTS[name]["tags"] if each["description"]}
     used = {tag for _place, operation in operations(DOCUMENTS[name]) for tag in operation["tags"]}
