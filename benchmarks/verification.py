@@ -8,8 +8,8 @@ taken, and the median round counts. The service is the whole one, with its seque
 1,000 clients that ask, and 5,000 grants; every third client has quotas.
 
 With `--many`, instead: the latency of verifications, one after the other, among 10,000,000 persons (or as many as are
-said), whom SQL makes, beside the latency among 100,000. With `--workers`: the rate of so many workers beside that of one.
-Exits 1 when a target is missed.
+said), whom SQL makes, beside the latency among 100,000. With `--workers`: the rate of so many workers beside that of
+one. Exits 1 when a target is missed.
 """
 
 from __future__ import annotations
