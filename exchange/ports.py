@@ -13,6 +13,7 @@ from exchange.audit.record import Recorder
 from exchange.catalog.follow import FollowedCatalogue
 from exchange.deadlines import Deadlines
 from exchange.grants.held import Grants
+from exchange.queries.misses import Misses
 from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
 from exchange.relaying.relays import Relays
@@ -117,6 +118,7 @@ class Exchange:
     tiles: DirectoryTiles
     licences: LicencesHeld
     freshness: Freshness
+    misses: Misses
     deadlines: Deadlines
     heads: Heads
     contacts: SourceContacts

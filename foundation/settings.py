@@ -120,6 +120,11 @@ class Settings(BaseSettings):
         ge=1,
         description="Wrong licence numbers that a caller may name, and that one number may meet",
     )
+    unknown_subjects_per_hour: int = Field(
+        default=200,
+        ge=1,
+        description="Subjects that a client may ask about that are not known or have another name than claimed",
+    )
     ledger_origin: str = "zhengtong.example/ledger"
     sequence_interval_seconds: float = Field(default=0.5, gt=0, le=60)
 

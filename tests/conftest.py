@@ -32,6 +32,7 @@ from foundation.identity.tables import put_client
 from foundation.sensitive import Vault
 from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings
+from tests.documented import DOCUMENTED
 from zhengtong.app import create_app
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
@@ -211,7 +212,8 @@ def serving(settings: Settings, address: str) -> Iterator[Service]:
         if not thread.is_alive() or time.monotonic() > deadline:
             raise RuntimeError("the service did not start")
         time.sleep(0.02)
-    with httpx.Client(base_url=settings.base_url, timeout=30) as http:
+    hooks = {"response": [DOCUMENTED.hold]}
+    with httpx.Client(base_url=settings.base_url, timeout=30, event_hooks=hooks) as http:
         yield Service(settings, address, http)
     server.should_exit = True
     thread.join(20)

@@ -117,8 +117,10 @@ COMMAND_LINE_ONLY = {
     "correction-refused",
     "no-windows",
     "following-already",
+    "key-of-another",
     "offline-code-invalid",
     "licence-type-broken",
+    "matter-layout-broken",
     "matter-layout-unknown",
     "matters-unreadable",
     "line-invalid",  # stands in the report of a job

@@ -38,6 +38,7 @@ from zhengtong.command import JSON_OPTION, LazyGroup, Refused, one_line, print_j
 from zhengtong.reporting import print_report
 
 ELSEWHERE = {
+    "batch": "zhengtong.batch_commands:batch",
     "catalogue": "zhengtong.catalogue_commands:catalogue",
     "licence": "zhengtong.licence_commands:licence",
     "link": "zhengtong.linking:link",
@@ -223,20 +224,28 @@ def client() -> None:
 def register(
     settings: Settings, client_id: str, name: str, department: str, roles: tuple[str, ...], jwks: Path
 ) -> None:
-    from foundation.identity.tables import put_client
+    from exchange.batches.sealing import public_key
+    from foundation.identity.tables import put_client, refuse_shared_keys
 
     try:
         document = orjson.loads(jwks.read_bytes())
         for key in document["keys"]:
-            PublicKey.from_jwk(key)
+            if key.get("use") == "enc":
+                public_key(key)
+            else:
+                PublicKey.from_jwk(key)
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise Refused(both(_("{file} is not a JWK Set: {reason}"), file=jwks.name, reason=error)) from error
     new = Client(client_id, name, department, frozenset(Role(role) for role in roles), document)
 
     async def put(address: str) -> None:
         engine = database.engine(address)
-        await put_client(engine, new, datetime.now(UTC))
-        await engine.dispose()
+        try:
+            # A key tells who asks; one that two know tells nothing.
+            await refuse_shared_keys(engine, new)
+            await put_client(engine, new, datetime.now(UTC))
+        finally:
+            await engine.dispose()
 
     with database.running_database(settings) as address:
         database.require_current_schema(address)

@@ -28,6 +28,7 @@ from exchange.grants.held import Grants
 from exchange.plans.plan import Planning
 from exchange.ports import Exchange
 from exchange.queries.attest import PURPOSE as ANSWER_PURPOSE
+from exchange.queries.misses import Misses
 from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
 from exchange.registers.schemas import load_registers
@@ -48,7 +49,6 @@ from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings, load_master_key
 from foundation.signing import Algorithm, CertificateAuthority, KeyStore, decode_base64url
 from foundation.webhooks.sending import sender
-from foundation.workdays import load_calendar
 from license_registry.catalog.types import load_types
 from license_registry.issuing.bulk.jobs import work_forever
 from license_registry.lifecycle.status_lists import PURPOSE as CREDENTIAL_PURPOSE
@@ -147,6 +147,8 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         await stack.enter_async_context(lookups.running())
         grants = Grants(pool)
         await stack.enter_async_context(grants.followed())
+        misses = Misses(pool, settings.unknown_subjects_per_hour)
+        await stack.enter_async_context(misses.followed())
         await stack.enter_async_context(
             _task(run_forever(pool, tiles, log_signer, interval=settings.sequence_interval_seconds))
         )
@@ -195,6 +197,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             tiles,
             RegisteredLicences(pool, vault, registry.types),
             Freshness(pool),
+            misses,
             await asyncio.to_thread(load_deadlines, settings),
             heads,
             MappedContacts(settings.sources_folder),
@@ -204,8 +207,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         await stack.enter_async_context(_task(exchange.corrections.following.rounds(served)))
         await stack.enter_async_context(_task(work_on_batches(served)))
         webhooks = await stack.enter_async_context(sender(settings))
-        planning = Planning(served, load_calendar(settings.workdays_file))
-        await stack.enter_async_context(_task(see_to_plans(planning, webhooks)))
+        await stack.enter_async_context(_task(see_to_plans(Planning(served), webhooks)))
         await stack.enter_async_context(_task(go_on_forever(served, FollowedLicences(registry), webhooks)))
         yield House(
             exchange=served,

@@ -20,7 +20,7 @@ from exchange.matters.deciding import Decided, Waiting, decide, waiting
 from exchange.matters.examples import bring_in_examples
 from exchange.matters.importing.bring_in import Report as ImportReport
 from exchange.matters.importing.bring_in import bring_in
-from exchange.matters.importing.layout import layout_of, layouts
+from exchange.matters.importing.layout import layout_of, layouts, named_layout, read_layout
 from exchange.matters.importing.records import Record, read_records
 from exchange.matters.importing.template import write_template
 from exchange.matters.matching import Sureness, vocabulary
@@ -73,7 +73,10 @@ def template(file: Path) -> None:
     "import", help="接入事项清单为草稿 · Bring in lists of matters as drafts; JSON, .xlsx, .xls, .ods"
 )
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--layout", help="列的布局，默认由表头识别 · Layout of the columns; by default as they show")
+@click.option(
+    "--layout",
+    help="列的布局：名称或 .json 文件，默认按表头 · Layout of the columns: a name or a .json; default: as they show",
+)
 @click.option(
     "--examples", is_flag=True, help="接入随附示例 · Bring in the examples that come with the program"
 )
@@ -94,6 +97,9 @@ def import_matters(
     if bool(files) == examples:
         raise Refused(both(_("Name files, or say --examples")))
     now = datetime.now(UTC)
+    wanted = None
+    if layout is not None:
+        wanted = read_layout(Path(layout)) if layout.endswith(".json") else named_layout(layout)
 
     async def work(pool: Any) -> tuple[list[tuple[str, ImportReport]], list[tuple[str, int]]]:
         reports, drafts = [], []
@@ -101,7 +107,7 @@ def import_matters(
             drafts += await bring_in_examples(pool, by, now)
         for file in files:
             records, columns = _begun(read_records(file))
-            report = await bring_in(pool, records, layout_of(columns, layout), file.name, by, now)
+            report = await bring_in(pool, records, layout_of(columns, wanted), file.name, by, now)
             reports.append((file.name, report))
             drafts += report.drafts
         if publishing:

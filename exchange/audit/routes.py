@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
 from typing_extensions import TypedDict
 
-from exchange.audit import tables
+from exchange.audit import findings, tables
 from exchange.audit.record import prepare
 from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
@@ -31,6 +31,26 @@ router = APIRouter(prefix="/v1", tags=["audit"])
 
 class ReceiptNotIncluded(DomainError):
     code = "receipt-not-included"
+
+
+class FindingReply(TypedDict):
+    """Something noticed about a client, `count` times from `since` to `last`; `facts` are of the last time."""
+
+    id: Uuid
+    kind: str
+    client: str
+    since: Moment
+    last: Moment
+    count: int
+    facts: dict[str, Any]
+    noted: Moment | None
+    noted_by: str | None
+
+
+class FindingsReply(TypedDict):
+    """Findings, the latest first."""
+
+    findings: list[FindingReply]
 
 
 class RecordReply(TypedDict):
@@ -109,6 +129,63 @@ async def export(
     exchange: Exchange = request.app.state.exchange
     await exchange.recorder.record(prepare("audit-export", "answered", caller, datetime.now(UTC)))
     return StreamingResponse(tables.export(exchange.pool), media_type="application/jsonl")
+
+
+@router.get(
+    "/audit/findings",
+    openapi_extra=audited("audit-findings"),
+    responses=documented(EXCHANGE_PROBLEMS, ["token-missing", "role-missing", "invalid-request"]),
+    summary="What was noticed about clients 审计发现",
+)
+async def found(
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.AUDITOR))],
+    everything: bool = False,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+) -> FindingsReply:
+    """List findings that nobody has looked at, or all of them, the latest first."""
+    exchange: Exchange = request.app.state.exchange
+    await exchange.recorder.record(prepare("audit-findings", "answered", caller, datetime.now(UTC)))
+    listed = await findings.listed(exchange.pool, everything=everything, limit=limit)
+    return {
+        "findings": [
+            {
+                "id": str(each.id),
+                "kind": each.kind,
+                "client": each.client,
+                "since": each.since.isoformat(),
+                "last": each.last.isoformat(),
+                "count": each.count,
+                "facts": dict(each.facts),
+                "noted": None if each.noted is None else each.noted.isoformat(),
+                "noted_by": each.noted_by,
+            }
+            for each in listed
+        ]
+    }
+
+
+@router.put(
+    "/audit/findings/{finding_id}/noted",
+    status_code=204,
+    openapi_extra=audited("audit-finding-noted"),
+    responses=documented(EXCHANGE_PROBLEMS, ["token-missing", "role-missing", "not-found"]),
+    summary="Note that a finding was looked at",
+)
+async def noted(
+    finding_id: uuid.UUID,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.AUDITOR))],
+) -> Response:
+    """Note that an auditor looked: what happens from now on is a new finding."""
+    exchange: Exchange = request.app.state.exchange
+    now = datetime.now(UTC)
+    if not await findings.look(exchange.pool, finding_id, caller.id, now):
+        raise NotFound(_("no such finding"))
+    await exchange.recorder.record(
+        prepare("audit-finding-noted", "noted", caller, now, finding=str(finding_id))
+    )
+    return Response(status_code=204)
 
 
 @router.delete(

@@ -65,7 +65,6 @@ _KEY_HEADER = {
     "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
 }
 _CALLER = ("token-missing", "role-missing", "invalid-request", "not-found")
-_SYSTEM = requires(Role.DEPARTMENT_SYSTEM)
 
 
 class BatchComparison(BaseModel):
@@ -170,6 +169,10 @@ _MULTIPART = {
             "invalid-request",
             "body-too-large",
             "resource-unknown",
+            "resource-not-shared",
+            "resource-not-connected",
+            "source-refused",
+            "source-unavailable",
             "field-unknown",
             "not-granted",
             "grant-not-in-force",
@@ -191,7 +194,9 @@ _MULTIPART = {
     ),
     summary="Ask about many subjects 批量核验",
 )
-async def send(request: Request, caller: Annotated[Principal, Depends(_SYSTEM)]) -> dict[str, Any]:
+async def send(
+    request: Request, caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM))]
+) -> dict[str, Any]:
     """Take a batch in: a form with the part `question` (JSON) and the part `subjects` (JSON lines or CSV)."""
     exchange: Exchange = request.app.state.exchange
     key = request.headers.get("idempotency-key", "")
@@ -221,7 +226,7 @@ async def send(request: Request, caller: Annotated[Principal, Depends(_SYSTEM)])
 )
 async def listed(
     request: Request,
-    caller: Annotated[Principal, Depends(_SYSTEM)],
+    caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM))],
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> dict[str, Any]:
     """List the caller's batches."""
@@ -237,7 +242,9 @@ async def listed(
     summary="Progress of a batch",
 )
 async def shown(
-    batch_id: uuid.UUID, request: Request, caller: Annotated[Principal, Depends(_SYSTEM)]
+    batch_id: uuid.UUID,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM))],
 ) -> dict[str, Any]:
     """Tell how far a batch is."""
     return progress(await _own(request.app.state.exchange, caller, batch_id))
@@ -254,7 +261,9 @@ async def shown(
     summary="Progress of a batch as it goes on (server-sent events)",
 )
 async def events(
-    batch_id: uuid.UUID, request: Request, caller: Annotated[Principal, Depends(_SYSTEM)]
+    batch_id: uuid.UUID,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM))],
 ) -> StreamingResponse:
     """Send an event `progress` whenever the batch has moved, until it is over or a minute has passed."""
     exchange: Exchange = request.app.state.exchange
@@ -274,7 +283,9 @@ async def events(
     summary="Let a batch rest",
 )
 async def pause(
-    batch_id: uuid.UUID, request: Request, caller: Annotated[Principal, Depends(_SYSTEM)]
+    batch_id: uuid.UUID,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM))],
 ) -> dict[str, Any]:
     """Pause after the part that is being written; what is done stays done."""
     exchange: Exchange = request.app.state.exchange
@@ -293,7 +304,9 @@ async def pause(
     summary="Let a paused batch go on",
 )
 async def resume(
-    batch_id: uuid.UUID, request: Request, caller: Annotated[Principal, Depends(_SYSTEM)]
+    batch_id: uuid.UUID,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM))],
 ) -> dict[str, Any]:
     """Go on at the row where it was; of a batch that runs, nothing changes."""
     exchange: Exchange = request.app.state.exchange
@@ -311,7 +324,9 @@ async def resume(
     summary="Cancel a batch",
 )
 async def cancel(
-    batch_id: uuid.UUID, request: Request, caller: Annotated[Principal, Depends(_SYSTEM)]
+    batch_id: uuid.UUID,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM))],
 ) -> dict[str, Any]:
     """End a batch where it is: the rows that were done keep their answers, the others are dropped unasked."""
     exchange: Exchange = request.app.state.exchange
@@ -334,7 +349,9 @@ async def cancel(
     summary="Result of a batch, sealed to the client",
 )
 async def result(
-    batch_id: uuid.UUID, request: Request, caller: Annotated[Principal, Depends(_SYSTEM)]
+    batch_id: uuid.UUID,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM))],
 ) -> StreamingResponse:
     """Stream the statement (compact JWS) and then the parts (JWE), a line of JSON each."""
     exchange: Exchange = request.app.state.exchange

@@ -6,12 +6,17 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from exchange.matters import tables
 from exchange.matters.matter import MatterMalformed, read_matter
 from foundation.errors import DomainError
 from foundation.identifiers import contains_citizen_id
 from foundation.identity.principals import Principal, Role
 from foundation.language import _
+from foundation.text import is_clean
+
+_LINES = str.maketrans("\n\r\t", "   ")
 
 
 class MatterVersionStands(DomainError):
@@ -34,10 +39,16 @@ async def draft(
     """
     if (document.get("code"), document.get("version")) != (code, version):
         raise MatterMalformed(_("code and version are not those of the address"), pointer="/code")
-    matter = read_matter(document)
+    try:
+        orjson.dumps(document)
+    except TypeError as error:
+        raise MatterMalformed(_("it holds what JSON here cannot carry"), pointer="") from error
     for pointer, text in _texts(document):
+        if not is_clean(text.translate(_LINES)):
+            raise MatterMalformed(_("control characters are not allowed"), pointer=pointer)
         if contains_citizen_id(text):
             raise MatterMalformed(_("a citizen ID does not belong into a description"), pointer=pointer)
+    matter = read_matter(document)
     _require_own(caller, matter.department)
     async with pool.acquire() as connection, connection.transaction():
         newest = (await tables.newest(connection, [code])).get(code)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from exchange.audit.record import prepare
@@ -40,6 +40,7 @@ from foundation.text import CleanText, Code, FreeText
 
 router = APIRouter(prefix="/v1/matters", tags=["matters"])
 
+VersionNumber = Annotated[int, Path(ge=1, le=9999)]
 Limit = Annotated[int, Query(ge=1, le=500)]
 
 

@@ -173,6 +173,31 @@ async def seen(connection: Any, outcome_id: uuid.UUID, now: datetime) -> None:
     )
 
 
+async def supervises(pool: Any, department: str, subject: bytes) -> bool:
+    """True when a department supervises what was granted to a subject."""
+    found: bool = await pool.fetchval(
+        "SELECT EXISTS (SELECT FROM exchange.case_outcome o JOIN exchange.supervision_task t ON t.outcome = o.id"
+        " WHERE o.applicant = $2 AND o.result = 'granted' AND t.department = $1)",
+        department,
+        subject,
+    )
+    return found
+
+
+async def entry_stands(pool: Any, entry_id: uuid.UUID) -> bool:
+    """True when there is an entry of this id, about whomever."""
+    found: bool = await pool.fetchval("SELECT EXISTS (SELECT FROM exchange.entry WHERE id = $1)", entry_id)
+    return found
+
+
+async def entered_by(connection: Any, entry_id: uuid.UUID, department: str) -> bytes | None:
+    """Return the subject of an entry that a department made; None where it made none of this id."""
+    found: bytes | None = await connection.fetchval(
+        "SELECT subject FROM exchange.entry WHERE id = $1 AND authority = $2", entry_id, department
+    )
+    return found
+
+
 def _task(row: Any) -> tuple[Task, Outcome]:
     task = Task(
         row["outcome"],

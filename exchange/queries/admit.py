@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from exchange.grants.grant import FieldNotGranted, Grant, Mode, covering_grants, for_subject
+from exchange.grants.grant import (
+    FieldNotGranted,
+    Grant,
+    Mode,
+    SubjectNotCovered,
+    covering_grants,
+    for_subject,
+)
 from exchange.ports import Exchange
 from exchange.queries.authorise import Prepared
 from exchange.queries.subjects import Known, find
@@ -38,7 +45,7 @@ async def admit(
 
     Raises:
         NotGranted, GrantNotInForce, ModeNotGranted, MatterNotGranted, FieldNotGranted, OutsideHours, SubjectNotCovered,
-            QuotaExceeded, SourceUnavailable, SourceRefused: as they say.
+            QuotaExceeded, TooManyUnknown, SourceUnavailable, SourceRefused: as they say.
     """
     question = prepared.question
     given = await exchange.grants.of(caller.id, question.resource)
@@ -47,6 +54,7 @@ async def admit(
     except FieldNotGranted as refusal:
         refusal.pointer = prepared.place(str(refusal.values["field"]))
         raise
+    exchange.misses.require_few(caller.id, now)
     source = exchange.relays.source_of(prepared.resource)
     if source is not None:
         if mode is not Mode.VERIFY:
@@ -54,6 +62,12 @@ async def admit(
         # Where the subject lives is not known here: a grant for some divisions does not hold.
         return Admitted(await exchange.grants.take(for_subject(covering, None), now), None, source)
     known = await find(exchange, prepared, now)
-    division = None if known is None else known.division
-    grant = await exchange.grants.take(for_subject(covering, division), now)
+    try:
+        allowing = for_subject(covering, None if known is None else known.division)
+    except SubjectNotCovered:
+        await exchange.misses.note(caller.id, prepared.subject, now)
+        raise
+    grant = await exchange.grants.take(allowing, now)
+    if known is None:
+        await exchange.misses.note(caller.id, prepared.subject, now)
     return Admitted(grant, known)

@@ -123,6 +123,7 @@ _PROBLEMS = [
     "outside-hours",
     "subject-not-covered",
     "quota-exceeded",
+    "too-many-unknown",
 ]
 
 

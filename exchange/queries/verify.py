@@ -32,10 +32,11 @@ async def verify(exchange: Exchange, caller: Principal, question: Question, now:
     """Answer whether claims about a subject hold.
 
     1. Check the question against the catalogue; blind the subject.
-    2. Decide by the caller's grants; fetch the subject's row. Of a grant for some divisions, the row's tells whether
-       it holds, and a subject without a row is refused as one from elsewhere is.
-    3. Count the use of the grant. What is live at its department is asked there (`verify_live`). Only then open the
-       row and compare, and look elsewhere for what it does not tell.
+    2. Decide by the caller's grants; fetch what is known of the subject. Of a grant for some divisions, the subject's
+       tells whether it holds, and a subject that is not known is refused as one from elsewhere is.
+    3. Count the use of the grant. What is live at its department is asked there (`verify_live`). Only then open what
+       is known and compare; count a miss, if it is one, and refuse one too many. Look elsewhere for what stands in no
+       row.
     4. Write the access record, durably. Dying before this, nothing was answered; dying after it, a record stands
        without an answer, which discloses nothing.
     5. Sign the very statement that the record commits to, with the receipt, and hand it out.
@@ -50,11 +51,13 @@ async def verify(exchange: Exchange, caller: Principal, question: Question, now:
         admitted = await admit(exchange, caller, Mode.VERIFY, prepared, now)
         if admitted.source is not None:
             return Answered(*await verify_live(exchange, caller, prepared, admitted, admitted.source, now))
+        known, today = admitted.known, civil_date(now)
+        results = compare(prepared.claims, None if known is None else known.values(), today)
+        if _another_name(prepared, results):
+            await exchange.misses.note(caller.id, prepared.subject, now)
     except DomainError as refusal:
         await record_refusal(exchange, Mode.VERIFY, caller, question, subject, refusal, now)
         raise
-    known, today = admitted.known, civil_date(now)
-    results = compare(prepared.claims, None if known is None else known.values(), today)
     elsewhere: dict[str, Told] = {}
     if len(results) < len(prepared.claims):
         elsewhere = await look_elsewhere(exchange, prepared.claims, prepared.subject, today)
@@ -69,10 +72,18 @@ async def verify(exchange: Exchange, caller: Principal, question: Question, now:
     return Answered(attested.jws, results, attested.receipt)
 
 
+def _another_name(prepared: Prepared, results: dict[str, Verdict]) -> bool:
+    return any(
+        results[claim.name] is Verdict.MISMATCH
+        for claim in prepared.claims
+        if claim.fields and claim.fields[0].endswith("name")
+    )
+
+
 async def _sources(
     exchange: Exchange, prepared: Prepared, admitted: Admitted, elsewhere: dict[str, Told]
 ) -> dict[str, object]:
-    """Return what the statement says of its sources: that of the row, those of what was found elsewhere, how fresh."""
+    """Return what the statement says of its sources: of what is known, of what was found elsewhere, how fresh."""
     known = admitted.known
     compared = [field for claim in prepared.claims for field in claim.fields]
     source = None if known is None or not compared else known.sources(compared)

@@ -76,6 +76,17 @@ def _register(name: str) -> tuple[Table, Table, Table]:
     return current, history, contribution
 
 
+register_return = Table(
+    "register_return",
+    metadata,
+    Column("register", Text, primary_key=True),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("subject", BYTEA, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("returned_at", TIMESTAMP(timezone=True), nullable=False),
+)
+"""Subjects that came back to a register, by its table, and as which version: numbered among the versions that ended."""
+
 person, person_history, person_contribution = _register("person")
 legal_entity, legal_entity_history, legal_entity_contribution = _register("legal_entity")
 credential, credential_history, credential_contribution = _register("credential")
@@ -387,19 +398,23 @@ def _merge(
         "standing d JOIN staged s ON s.subject = d.subject AND NOT d.own AND NOT d.same AND NOT d.shared"
         " JOIN {table} r ON r.subject = d.subject"
     ).format(**names)
-    values = {"source": source, "run": run_id, "now": now, "part": part}
+    values = {"source": source, "run": run_id, "now": now, "part": part, "table": table}
 
     def run(text: str) -> list[tuple[Any, ...]]:
         # The texts below are constants of this function; only table names of the schema are put in.
         cursor = connection.execute(sql.SQL(text).format(**names), values)
         return cursor.fetchall() if cursor.description else [(cursor.rowcount,)]
 
-    # A subject that was ended and comes back goes on counting its versions.
+    # A subject that was ended and comes back goes on counting its versions, and its return is told.
     ((inserted,),) = run(
-        "INSERT INTO {table} (subject, content, sealed, fingerprint, source, run_id, origin_part, origin_row, version,"
-        " valid_from, provenance) SELECT subject, content, sealed, fingerprint, %(source)s, %(run)s, %(part)s,"
-        " origin_row, coalesce((SELECT max(version) FROM {history} h WHERE h.subject = staged.subject), 0) + 1,"
-        " %(now)s, provenance FROM staged ON CONFLICT (subject) DO NOTHING"
+        "WITH brought AS (INSERT INTO {table} (subject, content, sealed, fingerprint, source, run_id, origin_part,"
+        " origin_row, version, valid_from, provenance)"
+        " SELECT subject, content, sealed, fingerprint, %(source)s, %(run)s, %(part)s, origin_row,"
+        " coalesce((SELECT max(version) FROM {history} h WHERE h.subject = staged.subject), 0) + 1,"
+        " %(now)s, provenance FROM staged ON CONFLICT (subject) DO NOTHING RETURNING subject, version),"
+        " returned AS (INSERT INTO exchange.register_return (register, sequence, subject, version, returned_at)"
+        " SELECT %(table)s, nextval(pg_get_serial_sequence('exchange.' || %(table)s || '_history', 'sequence')),"
+        " subject, version, %(now)s FROM brought WHERE version > 1) SELECT count(*) FROM brought"
     )
     if inserted == staged:
         return Merged(inserted, 0, 0, ())

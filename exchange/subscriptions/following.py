@@ -18,7 +18,7 @@ from exchange.ports import Exchange, LicenceChanges
 from exchange.registers.schemas import RegisterSchema, load_registers, opened
 from exchange.subscriptions import feed_tables, history_query, tables
 from exchange.subscriptions.feed_tables import Change
-from exchange.subscriptions.history_query import Ended
+from exchange.subscriptions.history_query import Step
 from exchange.subscriptions.kinds import kinds_of_change
 from exchange.subscriptions.spread import place_of
 from exchange.subscriptions.subscription import Scope
@@ -51,8 +51,9 @@ async def follow(exchange: Exchange, licences: LicenceChanges) -> int:
     Where nobody subscribes to a source, it is passed over.
     """
     found = 0
-    for register in load_registers().values():
-        found += await _follow_register(exchange, register)
+    registers = load_registers()
+    for name in sorted(await history_query.behind(exchange.pool, registers.values())):
+        found += await _follow_register(exchange, registers[name])
     return found + await _follow_licences(exchange, licences)
 
 
@@ -71,29 +72,30 @@ async def _follow_register(exchange: Exchange, register: RegisterSchema) -> int:
             upto = min(head, position + RANGE) if wanted else head
             if wanted:
                 everybody = Scope.ALL in wanted
-                ended = await history_query.ended_between(
+                steps = await history_query.steps(
                     connection, register.table, position, upto, everybody=everybody
                 )
                 changes = await asyncio.to_thread(
-                    _changes, exchange.vault, register, ended, identified=everybody
+                    _changes, exchange.vault, register, steps, identified=everybody
                 )
                 await feed_tables.add_changes(connection, changes)
                 found += len(changes)
+            await history_query.forget_returns(connection, register.table, upto)
             await feed_tables.move_cursor(connection, register.name, upto)
         if upto == head:
             return found
 
 
 def _changes(
-    vault: Vault, register: RegisterSchema, ended: Sequence[Ended], *, identified: bool
+    vault: Vault, register: RegisterSchema, steps: Sequence[Step], *, identified: bool
 ) -> list[Change]:
     found = []
-    for each in ended:
+    for each in steps:
         before = opened(vault, register, each.subject, each.content, each.sealed)
         after = None
         if each.next_content is not None:
             after = opened(vault, register, each.subject, each.next_content, each.next_sealed)
-        kinds = kinds_of_change(register, before, after)
+        kinds = kinds_of_change(register, before, after, returned=each.returned)
         if not kinds:
             continue
         name = identifier_of(register, after or before) if identified else None
@@ -104,7 +106,7 @@ def _changes(
                 kinds,
                 division_of(register.name, each.content if each.next_content is None else each.next_content),
                 None if name is None else vault.seal(name.encode(), place_of(each.subject)),
-                each.ended_at,
+                each.happened_at,
             )
         )
     return found

@@ -24,6 +24,7 @@ REGISTER_KINDS: Mapping[str, tuple[str, ...]] = {
     "persons": ("person-died", "address-changed", "person-changed"),
     "legal_entities": (
         "entity-struck-off",
+        "entity-restored",
         "entity-renamed",
         "representative-changed",
         "address-changed",
@@ -32,10 +33,14 @@ REGISTER_KINDS: Mapping[str, tuple[str, ...]] = {
     # What is new in a register is no change of it; so nothing is issued there.
     "credentials": LICENCE_KINDS[1:],
 }
-"""Register → kinds of its changes, the general one last."""
+"""Register → kinds of its changes in the order in which one change is told; the general one last."""
 
 GENERAL = frozenset(kinds[-1] for kinds in (*REGISTER_KINDS.values(), LICENCE_KINDS))
 """Kinds that tell of every field, of which no more particular kind of the same subscription tells."""
+
+_RANKS = {
+    kind: rank for kinds in (*REGISTER_KINDS.values(), LICENCE_KINDS) for rank, kind in enumerate(kinds)
+}
 
 _ADDRESS = frozenset({"address", "registration_division", "residence_division", "province", "city"})
 _STATES = {
@@ -61,18 +66,23 @@ def licence_kind(state: str) -> str:
 
 
 def kinds_of_change(
-    register: RegisterSchema, before: Mapping[str, Any], after: Mapping[str, Any] | None
+    register: RegisterSchema,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any] | None,
+    *,
+    returned: bool = False,
 ) -> dict[str, list[str]]:
     """Return what the change of a row makes, the general kind last; nothing where no field differs.
 
     Args:
         after: None: the register no longer has the subject.
+        returned: it was gone in between; that is told, though no field may differ.
     """
     general = REGISTER_KINDS[register.name][-1]
     if after is None:
         return {"entity-struck-off" if register.name == "legal_entities" else general: []}
     changed = {name for name in register.fields if before.get(name) != after.get(name)}
-    if not changed:
+    if not changed and not returned:
         return {}
     found: dict[str, set[str]] = {}
     if register.name == "persons":
@@ -86,7 +96,12 @@ def kinds_of_change(
     elif "state" in changed:
         found[licence_kind(str(after.get("state")))] = {"state"}
     found[general] = changed
-    return {kind: sorted(fields) for kind, fields in found.items() if fields}
+    kinds = {kind: sorted(fields) for kind, fields in found.items() if fields}
+    if not returned:
+        return kinds
+    if register.name == "legal_entities":
+        return {"entity-restored": [], **kinds}
+    return {**kinds, general: []}
 
 
 def told(kinds: Kinds, wanted: frozenset[str], granted: frozenset[str]) -> list[tuple[str, list[str]]]:
@@ -100,7 +115,7 @@ def told(kinds: Kinds, wanted: frozenset[str], granted: frozenset[str]) -> list[
     """
     found: list[tuple[str, list[str]]] = []
     named: set[str] = set()
-    for kind in sorted(wanted & set(kinds), key=lambda kind: (kind in GENERAL, kind)):
+    for kind in sorted(wanted & set(kinds), key=lambda kind: (kind in GENERAL, _RANKS[kind])):
         fields = [name for name in kinds[kind] if name in granted and name not in named]
         if kinds[kind] and not fields:
             continue

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from prometheus_client import Gauge
 
 from exchange.ports import Exchange, LicenceChanges
-from exchange.subscriptions import feed_tables
+from exchange.subscriptions import feed_tables, tables
 from exchange.subscriptions.delivering import (
     MOST_AT_ONCE,
     Delivered,
@@ -29,6 +29,7 @@ from foundation.webhooks.sending import Sender
 logger = logging.getLogger(__name__)
 
 LOOKS_EVERY_SECONDS = 0.5
+IDLE_SECONDS = 10.0
 FORGETS_EVERY = timedelta(minutes=10)
 COUNTS_EVERY = timedelta(seconds=10)
 FORGOTTEN_AT_ONCE = 10_000
@@ -69,11 +70,19 @@ async def go_on_forever(exchange: Exchange, licences: LicenceChanges, sender: Se
     async with asyncio.TaskGroup() as group:
         group.create_task(_deliver_forever(exchange, sender))
         group.create_task(_forget_forever(exchange))
+        idle = 0.0
         while True:
             try:
-                await stop_ungranted(exchange, now_utc())
-                await follow(exchange, licences)
-                await spread(exchange, now_utc())
+                if await tables.any_active(exchange.pool):
+                    await stop_ungranted(exchange, now_utc())
+                    await follow(exchange, licences)
+                    await spread(exchange, now_utc())
+                elif idle <= 0:
+                    # So that who subscribes first is not told of what was long before.
+                    await follow(exchange, licences)
+                    await spread(exchange, now_utc())
+                    idle = IDLE_SECONDS
+                idle -= LOOKS_EVERY_SECONDS
             except UNAVAILABLE as error:
                 logger.error("changes are not followed for now", extra={"error": type(error).__name__})
             except Exception:  # it must not end: nobody would be told anything any more

@@ -215,6 +215,13 @@ async def count_subjects(connection: Any, subscription_id: uuid.UUID) -> int:
     return found
 
 
+async def any_active(pool: Any) -> bool:
+    """Tell whether anybody subscribes to anything."""
+    return bool(
+        await pool.fetchval("SELECT EXISTS (SELECT FROM exchange.subscription WHERE state = 'active')")
+    )
+
+
 async def wanted_topics(connection: Any) -> dict[str, frozenset[Scope]]:
     """Return the topics of active subscriptions, and of whom these tell."""
     rows = await connection.fetch(

@@ -9,8 +9,9 @@ from sqlalchemy import Column, Index, MetaData, Table, Text, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from foundation.identity.clients import Client
+from foundation.identity.clients import Client, KeyOfAnother, thumbprints
 from foundation.identity.principals import Role
+from foundation.language import _
 
 metadata = MetaData(schema="identity")
 
@@ -51,6 +52,22 @@ async def put_client(engine: AsyncEngine, new: Client, now: datetime) -> None:
                 index_elements=["client_id"], set_={**values, "disabled_at": None}
             )
         )
+
+
+async def refuse_shared_keys(engine: AsyncEngine, new: Client) -> None:
+    """Refuse a client that brings a key which another client has, whatever it calls it.
+
+    Raises:
+        KeyOfAnother: names that client.
+    """
+    ours = thumbprints(new.jwks)
+    async with engine.connect() as connection:
+        others = await connection.execute(
+            select(client.c.client_id, client.c.jwks).where(client.c.client_id != new.client_id)
+        )
+        for client_id, jwks in others:
+            if ours & thumbprints(jwks):
+                raise KeyOfAnother(_("client {client} has the same key"), client=client_id)
 
 
 async def find_client(engine: AsyncEngine, client_id: str) -> Client | None:

@@ -20,6 +20,14 @@ CREATE UNIQUE INDEX {table}_history_sequence ON exchange.{table}_history (sequen
         for table in ("person", "legal_entity", "credential")
     )
     + """
+CREATE TABLE exchange.register_return (
+    register text NOT NULL,
+    sequence bigint NOT NULL,
+    subject bytea NOT NULL,
+    version integer NOT NULL,
+    returned_at timestamptz NOT NULL,
+    PRIMARY KEY (register, sequence)
+);
 CREATE INDEX event_followed ON license_registry.event (entry) WHERE kind IN ('issued', 'state-changed');
 """
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -96,12 +97,21 @@ def test_a_department_writes_its_own_matters_only(service: Service, steward: Sys
         ({"title": ""}, "/title"),
         ({"title": f"张三 {NUMBER}"}, "/title"),
         ({"conditions": 7}, "/conditions"),
+        ({"title": "a\0b"}, "/title"),
+        ({"title": "\ud800"}, ""),
+        ({"source": {"row": 10**30}}, ""),
+        ({"source": {"a": json.loads("[" * 300 + "]" * 300)}}, ""),
     ],
 )
 def test_a_bad_description_is_told_with_its_place(
     service: Service, market: System, changes: dict[str, Any], pointer: str
 ) -> None:
-    reply = market.call(service.http, "PUT", f"{PATH}/y-1/versions/1", described("y-1") | changes)
+    headers = {
+        "Authorization": f"Bearer {market.token(service.http, 'urn:zhengtong:exchange')}",
+        "Content-Type": "application/json",
+    }
+    body = json.dumps(described("y-1") | changes)
+    reply = service.http.put(f"{PATH}/y-1/versions/1", content=body, headers=headers)
     assert problem(reply) == (422, "matter-malformed")
     assert reply.json()["pointer"] == pointer
     assert NUMBER not in reply.text

@@ -30,17 +30,20 @@ from sqlalchemy import MetaData, create_engine, inspect, make_url, text
 from sqlalchemy.exc import ProgrammingError
 
 import connectors.deadlines  # noqa: F401 -- with its table
+import exchange.audit.findings
 import exchange.audit.tables
 import exchange.batches.tables
 import exchange.catalog.tables
 import exchange.commitments.tables
 import exchange.corrections.tables
+import exchange.entitlements.tables
 import exchange.grants.tables
 import exchange.matters.decisions
 import exchange.matters.tables
 import exchange.outbox.tables
 import exchange.outcomes.tables
 import exchange.plans.tables
+import exchange.queries.misses
 import exchange.registers.entries
 import exchange.registers.links
 import exchange.registers.tables

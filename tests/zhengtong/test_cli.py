@@ -151,6 +151,17 @@ def test_a_client_without_usable_keys_is_refused(run: Run, tmp_path: Path) -> No
     assert "jwks.json" in said
 
 
+def test_a_key_that_another_client_has_is_refused_under_whatever_name(run: Run, tmp_path: Path) -> None:
+    (key,) = System("tax", "税务", "x", frozenset()).registration().jwks["keys"]
+    assert register(run, tmp_path, "counter", keys=[key]).exit_code == 0
+    assert register(run, tmp_path, "counter", keys=[key]).exit_code == 0  # its own, again
+    path = tmp_path / "jwks.json"
+    path.write_bytes(orjson.dumps({"keys": [{**key, "kid": "another name"}]}))
+    options = ["--name", "n", "--department", "d", "--role", "counter", "--jwks", str(path)]
+    said = one_line(run("client", "register", "customs", *options))
+    assert "tax-office" in said
+
+
 def test_an_unknown_role_is_refused_with_the_known_ones(run: Run, tmp_path: Path) -> None:
     done = register(run, tmp_path, "king")
     assert done.exit_code == 2

@@ -29,11 +29,16 @@ from zhengtong.client.offline import (
 from zhengtong.client.party import TIMEOUT_SECONDS, make_party
 from zhengtong.client.requests import ClaimValue
 from zhengtong.client.results import (
+    Batch,
     Code,
+    Events,
     Grant,
     InclusionProof,
     LicenceCheck,
     NumberCheck,
+    Plan,
+    Query,
+    Subscription,
     Verification,
 )
 
@@ -146,6 +151,94 @@ class AsyncClient:
         if dict(statement.results) != dict(answered.results):
             raise AnswerInvalid("question-differs", "the reply says other things than what was signed")
         return answered
+
+    async def query(
+        self, resource: str, subject: str, fields: Sequence[str], *, matter: str, case: str
+    ) -> Query:
+        """Ask for the values of fields; raises as `verify`."""
+        answered = await self.call(requests.query(resource, subject, fields, matter, case))
+        said = (await self.check(answered.answer)).claims
+        asked = {"resource": resource, "matter": matter, "case": case, "values": dict(answered.values)}
+        if any(said.get(name) != value for name, value in asked.items()):
+            raise AnswerInvalid("question-differs", "it answers another question")
+        return answered
+
+    async def plan(
+        self,
+        matter: str,
+        *,
+        case: str,
+        subjects: Mapping[str, str],
+        inputs: Mapping[str, str | bool | int] | None = None,
+        brought: Sequence[str] = (),
+        idempotency_key: str | None = None,
+    ) -> Plan:
+        """Ask for all that a matter needs of a case, instead of asking the applicant for papers.
+
+        Args:
+            subjects: role → identifier.
+            inputs: what the applicant states in the form.
+            brought: materials that are there on paper.
+        """
+        return await self.call(requests.plan(matter, case, subjects, inputs or {}, brought, idempotency_key))
+
+    async def submit_batch(
+        self,
+        question: Mapping[str, Any],
+        subjects: bytes,
+        *,
+        media_type: str = "application/x-ndjson",
+        idempotency_key: str | None = None,
+    ) -> Batch:
+        """Ask about many subjects (docs/batches.md); the whole is held in memory."""
+        return await self.call(requests.batch(question, subjects, media_type, idempotency_key))
+
+    async def batch(self, batch_id: uuid.UUID | str) -> Batch:
+        """See how far a batch is."""
+        return await self.call(requests.batch_progress(batch_id))
+
+    async def wait_for_batch(self, batch_id: uuid.UUID | str, *, seconds: float, every: float = 2.0) -> Batch:
+        """Wait until a batch has ended, or for so many seconds; see what became of it by its `state`."""
+        waited = 0.0
+        while True:
+            found = await self.batch(batch_id)
+            if not found.going_on or waited >= seconds:
+                return found
+            await asyncio.sleep(every)
+            waited += every
+
+    async def batch_result(self, batch_id: uuid.UUID | str) -> bytes:
+        """Fetch the result of a batch, sealed to the key that it was asked with."""
+        return await self.call(requests.batch_result(batch_id))
+
+    # --- changes ---
+
+    async def subscribe(
+        self,
+        grant: uuid.UUID | str,
+        kinds: Sequence[str],
+        *,
+        matter: str,
+        scope: str = "named",
+        url: str | None = None,
+        subscription_id: uuid.UUID | None = None,
+    ) -> Subscription:
+        """Subscribe to changes (docs/subscriptions.md); without `url` the feed is only read."""
+        return await self.call(requests.subscription(grant, matter, kinds, scope, url, subscription_id))
+
+    async def name_subjects(
+        self, subscription_id: uuid.UUID | str, add: Mapping[str, str], remove: Sequence[str] = ()
+    ) -> int:
+        """Name subjects (reference → identifier) and forget others (references); return how many are named."""
+        return await self.call(requests.subjects_named(subscription_id, add, remove))
+
+    async def events(self, subscription_id: uuid.UUID | str, *, after: int = 0, wait: float = 0) -> Events:
+        """Read events after a sequence; where there are none, wait for some, up to so many seconds."""
+        return await self.call(requests.events(subscription_id, after, wait))
+
+    async def unsubscribe(self, subscription_id: uuid.UUID | str) -> None:
+        """End a subscription."""
+        await self.call(requests.end_subscription(subscription_id))
 
     async def check(self, answer: str) -> Statement:
         """Check the signature of an answer with the pinned keys, or with those of the service, fetched once.

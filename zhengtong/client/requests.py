@@ -6,8 +6,10 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 import httpx
+import orjson
 
 from foundation.calling.calls import EXCHANGE, REGISTRY, Call, read_json, read_nothing, read_text
 from zhengtong.client import results
@@ -21,6 +23,129 @@ def verification(
     """Ask whether claims hold. It changes nothing, so it may be sent again; each time it is recorded."""
     body = {"resource": resource, "subject": subject, "claims": dict(claims), "matter": matter, "case": case}
     return Call("POST", "/exchange/v1/verifications", results.read_verification, json=body, repeatable=True)
+
+
+def query(resource: str, subject: str, fields: Sequence[str], matter: str, case: str) -> Call[results.Query]:
+    """Ask for fields. It changes nothing, so it may be sent again; each time it is recorded."""
+    body = {"resource": resource, "subject": subject, "fields": list(fields), "matter": matter, "case": case}
+    return Call("POST", "/exchange/v1/queries", results.read_query, json=body, repeatable=True)
+
+
+def plan(
+    matter: str,
+    case: str,
+    subjects: Mapping[str, str],
+    inputs: Mapping[str, str | bool | int],
+    brought: Sequence[str],
+    idempotency_key: str | None,
+) -> Call[results.Plan]:
+    """Ask for all that a matter needs; the key makes it safe to send again."""
+    return Call(
+        "POST",
+        f"/exchange/v1/matters/{_part(matter)}/plan",
+        results.read_plan,
+        json={"case": case, "subjects": dict(subjects), "inputs": dict(inputs), "brought": list(brought)},
+        headers={"Idempotency-Key": idempotency_key or uuid.uuid4().hex},
+        repeatable=True,
+    )
+
+
+def batch(
+    question: Mapping[str, Any], subjects: bytes, media_type: str, idempotency_key: str | None
+) -> Call[results.Batch]:
+    """Send a batch: a form of two parts (RFC 7578); the key makes it safe to send again."""
+    boundary = uuid.uuid4().hex
+    content = b"".join(
+        (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="question"\r\n'.encode("ascii"),
+            b"Content-Type: application/json\r\n\r\n" + orjson.dumps(dict(question)),
+            f'\r\n--{boundary}\r\nContent-Disposition: form-data; name="subjects"; filename="subjects"\r\n'.encode(
+                "ascii"
+            ),
+            f"Content-Type: {media_type}\r\n\r\n".encode("ascii") + subjects,
+            f"\r\n--{boundary}--\r\n".encode("ascii"),
+        )
+    )
+    return Call(
+        "POST",
+        "/exchange/v1/batches",
+        results.read_batch,
+        content=content,
+        content_type=f"multipart/form-data; boundary={boundary}",
+        headers={"Idempotency-Key": idempotency_key or uuid.uuid4().hex},
+        repeatable=True,
+        timeout=600.0,
+    )
+
+
+def batch_progress(batch_id: uuid.UUID | str) -> Call[results.Batch]:
+    """See how far a batch is."""
+    return Call(
+        "GET", f"/exchange/v1/batches/{uuid.UUID(str(batch_id))}", results.read_batch, repeatable=True
+    )
+
+
+def batch_result(batch_id: uuid.UUID | str) -> Call[bytes]:
+    """Fetch the sealed result of a batch."""
+    return Call(
+        "GET",
+        f"/exchange/v1/batches/{uuid.UUID(str(batch_id))}/result",
+        _content,
+        repeatable=True,
+        timeout=600.0,
+    )
+
+
+def subscription(
+    grant: uuid.UUID | str,
+    matter: str,
+    kinds: Sequence[str],
+    scope: str,
+    url: str | None,
+    subscription_id: uuid.UUID | None,
+) -> Call[results.Subscription]:
+    """Subscribe; the id that is made here makes it safe to send again."""
+    body = {
+        "id": str(subscription_id or uuid.uuid4()),
+        "grant": str(grant),
+        "matter": matter,
+        "kinds": list(kinds),
+        "scope": scope,
+        "url": url,
+    }
+    return Call("POST", "/exchange/v1/subscriptions", results.read_subscription, json=body, repeatable=True)
+
+
+def subjects_named(
+    subscription_id: uuid.UUID | str, add: Mapping[str, str], remove: Sequence[str]
+) -> Call[int]:
+    """Name subjects by reference, and forget others; again without harm."""
+    named = [{"subject": subject, "reference": reference} for reference, subject in add.items()]
+    return Call(
+        "POST",
+        f"/exchange/v1/subscriptions/{uuid.UUID(str(subscription_id))}/subjects",
+        results.read_count,
+        json={"add": named, "remove": list(remove)},
+        repeatable=True,
+    )
+
+
+def events(subscription_id: uuid.UUID | str, after: int, wait: float) -> Call[results.Events]:
+    """Read a page of the feed."""
+    return Call(
+        "GET",
+        f"/exchange/v1/subscriptions/{uuid.UUID(str(subscription_id))}/events",
+        results.read_events,
+        params={"after": str(after), "wait": str(wait)},
+        repeatable=True,
+        timeout=wait + 30.0,
+    )
+
+
+def end_subscription(subscription_id: uuid.UUID | str) -> Call[None]:
+    """End a subscription."""
+    path = f"/exchange/v1/subscriptions/{uuid.UUID(str(subscription_id))}"
+    return Call("DELETE", path, read_nothing, repeatable=True)
 
 
 def receipt_proof(record: uuid.UUID | str) -> Call[results.InclusionProof]:
@@ -173,6 +298,14 @@ def anything(
         headers=headers,
         repeatable=not changing or idempotency_key is not None,
     )
+
+
+def _part(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _content(reply: httpx.Response) -> bytes:
+    return reply.content
 
 
 def _whole(reply: httpx.Response) -> httpx.Response:

@@ -7,7 +7,7 @@ import binascii
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 import httpx
@@ -46,6 +46,127 @@ class Verification:
     def holds(self) -> bool:
         """Every claim is a match."""
         return all(result == "match" for result in self.results.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a query disclosed.
+
+    Args:
+        found: the subject is known.
+        values: field → value, None where there is none.
+        masked: fields whose values are masked.
+        answer: compact JWS, to file with the case.
+    """
+
+    found: bool
+    values: Mapping[str, Any]
+    masked: tuple[str, ...]
+    answer: str
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedMaterial:
+    """What is to be done about a material.
+
+    Args:
+        state: `brought`, `settled`, `by-consent`, `by-commitment`, `may-follow` or `to-bring`.
+        reasons: why what would have been better does not do.
+        answers: places in the plan's `answers`.
+        further: all that the reply says of it.
+    """
+
+    id: str
+    name: str
+    required: bool
+    state: str
+    reasons: tuple[str, ...]
+    answers: tuple[int, ...]
+    further: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a matter needs of a case, and what of it is settled.
+
+    Args:
+        answers: signed answers (compact JWS) with what they are about.
+        statement: the plan itself as compact JWS.
+        document: the whole reply.
+    """
+
+    plan: str
+    materials: tuple[PlannedMaterial, ...]
+    answers: tuple[Mapping[str, str], ...]
+    statement: str
+    receipt: Receipt
+    document: Mapping[str, Any]
+
+    @property
+    def to_bring(self) -> tuple[PlannedMaterial, ...]:
+        """Materials for which the applicant must still be asked."""
+        return tuple(each for each in self.materials if each.required and each.state == "to-bring")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """How far a batch is.
+
+    Args:
+        state: `accepted`, `running`, `paused`, `done` or another that it ended in.
+        document: the whole reply.
+    """
+
+    id: uuid.UUID
+    state: str
+    rows: int
+    done: int
+    expires_at: datetime
+    document: Mapping[str, Any]
+
+    @property
+    def going_on(self) -> bool:
+        """It has not ended yet."""
+        return self.state in {"accepted", "running", "paused"}
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A subscription; `document` is the whole reply."""
+
+    id: uuid.UUID
+    state: str
+    resource: str
+    kinds: tuple[str, ...]
+    document: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A change of a subject.
+
+    Args:
+        who: the subscriber's own reference, or a pseudonym where the subscription is for all in scope.
+        fields: that changed; values are asked for.
+        identifier: of the subject, where the feed may tell it.
+    """
+
+    id: uuid.UUID
+    sequence: int
+    kind: str
+    at: datetime
+    who: str | None
+    fields: tuple[str, ...]
+    identifier: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """A page of a feed; `next` is what to ask after then."""
+
+    events: tuple[Event, ...]
+    next: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +271,63 @@ def _verification(body: dict[str, Any]) -> Verification:
     return Verification(results, str(body["answer"]), receipt_of(body["receipt"]))
 
 
+def _query(body: dict[str, Any]) -> Query:
+    return Query(
+        bool(body["found"]),
+        dict(body["values"]),
+        tuple(body["masked"]),
+        str(body["answer"]),
+        receipt_of(body["receipt"]),
+    )
+
+
+def _plan(body: dict[str, Any]) -> Plan:
+    materials = tuple(
+        PlannedMaterial(
+            str(each["id"]),
+            str(each["name"]),
+            bool(each["required"]),
+            str(each["state"]),
+            tuple(each["reasons"]),
+            tuple(each["answers"]),
+            each,
+        )
+        for each in body["materials"]
+    )
+    answers = tuple(dict(each) for each in body["answers"])
+    receipt = receipt_of(body["receipt"])
+    return Plan(str(body["plan"]), materials, answers, str(body["statement"]), receipt, body)
+
+
+def _batch(body: dict[str, Any]) -> Batch:
+    return Batch(
+        uuid.UUID(body["id"]),
+        str(body["state"]),
+        int(body["rows"]),
+        int(body["done"]),
+        datetime.fromisoformat(body["expires_at"]),
+        body,
+    )
+
+
+def _subscription(body: dict[str, Any]) -> Subscription:
+    return Subscription(
+        uuid.UUID(body["id"]), str(body["state"]), str(body["resource"]), tuple(body["kinds"]), body
+    )
+
+
+def _event(body: Mapping[str, Any]) -> Event:
+    return Event(
+        uuid.UUID(body["id"]),
+        int(body["sequence"]),
+        str(body["kind"]),
+        datetime.fromisoformat(body["at"]),
+        body.get("reference", body.get("pseudonym")),
+        tuple(body["fields"]),
+        body.get("identifier"),
+    )
+
+
 def _proof(body: dict[str, Any]) -> InclusionProof:
     try:
         leaf = base64.b64decode(body["leaf_hash"], validate=True)
@@ -195,6 +373,12 @@ def _number(body: dict[str, Any]) -> NumberCheck:
 
 
 read_verification = _reading(_verification)
+read_query = _reading(_query)
+read_plan = _reading(_plan)
+read_batch = _reading(_batch)
+read_subscription = _reading(_subscription)
+read_events = _reading(lambda body: Events(tuple(_event(each) for each in body["events"]), int(body["next"])))
+read_count = _reading(lambda body: int(body["subjects"]))
 read_proof = _reading(_proof)
 read_grant = _reading(_grant)
 read_grants = _reading(lambda body: tuple(_grant(each) for each in body["grants"]))
@@ -205,8 +389,3 @@ read_check = _reading(_checked)
 read_number = _reading(_number)
 read_resources = _reading(lambda body: tuple(dict(each) for each in body["resources"]))
 read_licences = _reading(lambda body: tuple(dict(each) for each in body["licences"]))
-
-
-def day(value: date | None) -> str | None:
-    """Return a day as it is written in requests."""
-    return None if value is None else value.isoformat()

@@ -226,7 +226,7 @@ def _opened(content: bytes) -> CalamineWorkbook:
                 _("the workbook unpacks to more than {size} bytes"), size=LARGEST_UNPACKED
             )
         return CalamineWorkbook.from_filelike(io.BytesIO(content))
-    except (zipfile.BadZipFile, CalamineError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, CalamineError) as error:
         raise CatalogueFileUnreadable(_("it is no workbook (.xlsx)")) from error
 
 

@@ -68,6 +68,8 @@ async def bring_in(
             if document is not None:
                 described.append((record, document))
         async with pool.acquire() as connection, connection.transaction():
+            # A decision that is made meanwhile waits, and then finds these drafts.
+            await decisions.lock(connection)
             confirmed = await decisions.confirmed(connection)
             newest = await tables.newest(connection, [document["code"] for _record, document in described])
             for record, document in described:

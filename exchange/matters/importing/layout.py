@@ -7,8 +7,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import orjson
 
 from foundation.errors import DomainError
@@ -17,6 +19,10 @@ from foundation.language import _
 
 class LayoutUnknown(DomainError):
     code = "matter-layout-unknown"
+
+
+class LayoutBroken(DomainError):
+    code = "matter-layout-broken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +66,44 @@ class Layout:
 
 @cache
 def layouts() -> Mapping[str, Layout]:
-    """Read all layouts."""
+    """Read all layouts that come with the program."""
     folder = resources.files("exchange.matters.importing") / "layouts"
     found = [
-        _layout(orjson.loads(path.read_bytes())) for path in folder.iterdir() if path.name.endswith(".json")
+        _parsed(path.read_bytes(), path.name) for path in folder.iterdir() if path.name.endswith(".json")
     ]
     return {each.id: each for each in sorted(found, key=lambda each: each.id)}
 
 
-def layout_of(columns: Collection[str], wanted: str | None = None) -> Layout:
+def read_layout(path: Path) -> Layout:
+    """Read a layout of a city's own.
+
+    Raises:
+        LayoutBroken: with the place.
+    """
+    return _parsed(path.read_bytes(), path.name)
+
+
+def named_layout(name: str) -> Layout:
+    """Return a layout that comes with the program.
+
+    Raises:
+        LayoutUnknown: none has the name.
+    """
+    known = layouts().get(name)
+    if known is None:
+        raise LayoutUnknown(
+            _("no layout has the name {name}; there are {known}"), name=name, known=", ".join(layouts())
+        )
+    return known
+
+
+def layout_of(columns: Collection[str], wanted: Layout | None = None) -> Layout:
     """Return the layout that a file's columns show, or the wanted one.
 
     Raises:
         LayoutUnknown: no layout, or not the wanted one, goes by these columns.
     """
-    known = layouts()
-    if wanted is not None and wanted not in known:
-        raise LayoutUnknown(
-            _("no layout has the name {name}; there are {known}"), name=wanted, known=", ".join(known)
-        )
-    candidates = list(known.values()) if wanted is None else [known[wanted]]
+    candidates = list(layouts().values()) if wanted is None else [wanted]
     for each in candidates:
         if each.recognised_by <= set(columns):
             return each
@@ -87,6 +111,42 @@ def layout_of(columns: Collection[str], wanted: str | None = None) -> Layout:
         _("the columns are of no layout that is known: {columns}"),
         columns=" | ".join(" ".join(sorted(each.recognised_by)) for each in candidates),
     )
+
+
+@cache
+def _validator() -> jsonschema_rs.Draft202012Validator:
+    schema = orjson.loads((resources.files("schemas") / "matters" / "layout.json").read_bytes())
+    return jsonschema_rs.Draft202012Validator(schema)
+
+
+def _parsed(content: bytes, name: str) -> Layout:
+    try:
+        document = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise LayoutBroken(_("{file} cannot be read as JSON"), file=name) from error
+    for fault in _validator().iter_errors(document):
+        where = "".join(f"/{part}" for part in fault.instance_path)
+        raise LayoutBroken(
+            _("{file} is no layout, at {place}: {reason}"), file=name, place=where, reason=fault.message[:200]
+        )
+    for field, each in document["fields"].items():
+        try:
+            groups = re.compile(each.get("pattern", "(.)")).groups
+        except re.error as broken:
+            raise LayoutBroken(
+                _("{file} is no layout, at {place}: {reason}"),
+                file=name,
+                place=f"/fields/{field}/pattern",
+                reason=str(broken),
+            ) from broken
+        if groups != 1:
+            raise LayoutBroken(
+                _("{file} is no layout, at {place}: {reason}"),
+                file=name,
+                place=f"/fields/{field}/pattern",
+                reason="one group",
+            )
+    return _layout(document)
 
 
 def _layout(document: Mapping[str, Any]) -> Layout:

@@ -11,6 +11,7 @@ import signal
 import sys
 import uuid
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,13 @@ from exchange.audit import many
 from exchange.audit.record import Recorder
 from exchange.batches import tables, work
 from exchange.batches.batch import OPEN
-from exchange.catalog.resources import load_catalogue
+from exchange.catalog.follow import FollowedCatalogue
 from exchange.grants.held import Grants
 from exchange.ports import Exchange
+from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
 from exchange.registers.schemas import load_registers
 from foundation import database
-from foundation.ledger import DirectoryTiles
 from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings, load_master_key
 from foundation.signing import KeyStore
@@ -69,18 +70,21 @@ async def main(home: str, address: str, batch: str, step: str, when: str, turn: 
         recorder = Recorder(pool)
         lookups = Lookups(pool, load_registers().values())
         async with recorder.running(), lookups.running():
-            exchange = Exchange(
-                settings,
-                pool,
-                database.engine(address),
-                open_vault(settings, datetime.now(UTC)),
-                KeyStore(settings.keys_folder / "signing", load_master_key(settings)),
-                recorder,
-                Grants(pool),
-                lookups,
-                load_catalogue(),
-                DirectoryTiles(settings.ledger_folder),
-            )
+            catalogue = FollowedCatalogue(pool, {})
+            await catalogue.refresh(datetime.now(UTC))
+            needed: dict[str, Any] = {
+                "settings": settings,
+                "pool": pool,
+                "engine": database.engine(address),
+                "vault": open_vault(settings, datetime.now(UTC)),
+                "keys": KeyStore(settings.keys_folder / "signing", load_master_key(settings)),
+                "recorder": recorder,
+                "grants": Grants(pool),
+                "lookups": lookups,
+                "catalogue": catalogue,
+                "freshness": Freshness(pool),
+            }
+            exchange = Exchange(**dict.fromkeys(field.name for field in fields(Exchange)) | needed)
             working = asyncio.create_task(work.work_forever(exchange))
             while not working.done():
                 found = await tables.find(pool, uuid.UUID(batch))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import openpyxl
@@ -266,3 +267,39 @@ def test_entries_of_another_department_are_bad_and_licence_types_skipped() -> No
     assert [(each.row, each.reason) for each in found.bad] == [(1, "resource-of-another")]
     assert found.skipped == ["licence.business-licence"]
     assert len(read(orjson.dumps(node), Format.JSON_LD, POLICE, every=True).read) == 1
+
+
+WORKBOOK = to_workbook([document(), document("other")])
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.integers(0, len(WORKBOOK) - 1), st.integers(0, 255)), min_size=1, max_size=6))
+def test_a_damaged_workbook_is_read_or_refused_and_nothing_else(damage: list[tuple[int, int]]) -> None:
+    content = bytearray(WORKBOOK)
+    for place, byte in damage:
+        content[place] = byte
+    with contextlib.suppress(CatalogueFileUnreadable):
+        read(bytes(content), Format.WORKBOOK, POLICE, every=True)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    below = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, each in below:
+        yield (*path, name)
+        yield from places(each, (*path, name))
+
+
+DCAT = orjson.dumps(to_json_ld([document(), document("other")]))
+ODD = [None, 1, True, 1.5, "x", "\x00", [], {}, [1], {"@value": 3}, {"@language": 7, "@value": []}]
+
+
+@settings(max_examples=150)
+@given(st.sampled_from(list(places(orjson.loads(DCAT)))), st.sampled_from(ODD))
+def test_whatever_stands_in_a_dataset_it_is_read_or_told(place: tuple[Any, ...], value: Any) -> None:
+    node = orjson.loads(DCAT)
+    at = node
+    for name in place[:-1]:
+        at = at[name]
+    at[place[-1]] = value
+    found = read(orjson.dumps(node), Format.JSON_LD, POLICE, every=True)
+    assert all(each.reason and each.field is not None for each in found.bad)

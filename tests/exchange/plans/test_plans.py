@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,13 +19,16 @@ from exchange.queries.answer import subject_matches
 from exchange.queries.attest import TYPE as ANSWER_TYPE
 from foundation.identity.principals import Role
 from foundation.signing import Algorithm, PublicKey, verify_compact
+from license_registry.presenting.check import Result
 from tests.conftest import Service
 from tests.exchange.plans.conftest import (
     PERSON,
     SPOUSE,
     STRANGER,
     claims,
+    grant,
     material,
+    offline,
     planned,
     send,
     states,
@@ -111,6 +115,11 @@ def test_the_plan_is_a_signed_statement_that_its_record_commits_to(
     assert (statement["plan"], statement["department"]) == (plan["plan"], fund.department)
     assert statement["materials"] == plan["materials"]
     assert statement["answers"] == [each["record"] for each in plan["answers"]]
+    found = offline(service, plan["statement"])
+    assert (found.kind, found.result, found.told["case"]) == ("plan", Result.VALID, "2025-signed")
+    assert found.fields["materials"] == plan["materials"]
+    head, body, signature = plan["statement"].split(".")
+    assert offline(service, f"{head}.{body[:-4]}AAAA.{signature}").result is Result.VOID
     applicant = {"subject": statement["subjects"]["applicant"]}
     assert subject_matches(applicant, PERSON)
     assert not subject_matches(applicant, STRANGER)
@@ -279,6 +288,103 @@ def test_the_evidence_of_a_case_is_there_for_its_department_alone(
     assert records(service, "公积金 2025/17")[-1]["event"] == "case-evidence"
     other = service.system("tax-office", Role.DEPARTMENT_SYSTEM, department="119901000000000001")
     assert other.call(service.http, "GET", path).status_code == 404
+
+
+def test_fields_are_queried_and_licences_looked_for(
+    service: Service, fund: System, setting_up: SettingUp
+) -> None:
+    code = setting_up(
+        "queried",
+        material(
+            "card",
+            {"query": {"resource": "persons-basic", "subject": "applicant", "fields": ["name", "sex"]}},
+        ),
+        material(
+            "other", {"query": {"resource": "persons-basic", "subject": "applicant", "fields": ["address"]}}
+        ),
+        material("licence", {"licence": {"type": "disability-certificate", "subject": "applicant"}}),
+        material("ungranted", {"licence": {"type": "birth-certificate", "subject": "applicant"}}),
+        material("no-such-type", {"licence": {"type": "no-such-type", "subject": "applicant"}}),
+        material("grown", claims(adult={"field": "birth_date", "is": "age-at-least", "value": 18})),
+        granted=False,
+    )
+    grant(service, fund.client_id, code, modes=["verify", "query"], fields=["name", "sex", "birth_date"])
+    grant(service, fund.client_id, code, resource="licence.disability-certificate", fields=["licences"])
+    plan = planned(service, fund, code)
+    assert {each["id"]: (each["state"], each["reasons"]) for each in plan["materials"]} == {
+        "card": ("settled", []),
+        "other": ("to-bring", ["no-grant"]),
+        "licence": ("to-bring", ["mismatch"]),
+        "ungranted": ("to-bring", ["no-grant"]),
+        "no-such-type": ("to-bring", ["not-askable"]),
+        "grown": ("settled", []),
+    }
+    (place,) = plan["materials"][0]["answers"]
+    answer = said(service, plan["answers"][place]["answer"], ANSWER_TYPE)
+    assert set(answer["values"]) == {"name", "sex"}
+
+
+def test_a_material_that_follows_is_reminded_of_and_marked_when_it_comes_late(
+    service: Service, fund: System, setting_up: SettingUp
+) -> None:
+    code = setting_up("following", material("photo", may_follow_days=3), material("map", may_follow_days=8))
+    for case in ("f1", "f2"):
+        planned(service, fund, code, case=case)
+    service.sql(
+        "UPDATE exchange.plan_material m SET remind_at = now() FROM exchange.plan p WHERE p.id = m.plan"
+        " AND p.case_ref = 'f1' AND m.material = 'photo'"
+    )
+    deadline = time.monotonic() + 20
+    while not any(each["event"] == "material-reminder" for each in records(service, "f1")):
+        assert time.monotonic() < deadline, "nobody was reminded"
+        time.sleep(0.1)
+    own = service.http.get("/exchange/v1/me/materials-to-follow", headers=service.person(PERSON)).json()
+    found = {(each["case"], each["material"]): each for each in own["materials"]}
+    assert found["f1", "photo"]["reminded_at"] is not None
+    assert found["f1", "map"]["reminded_at"] is None
+
+    service.sql(
+        "UPDATE exchange.plan_material m SET follows_until = now() FROM exchange.plan p WHERE p.id = m.plan"
+        " AND p.case_ref = 'f1' AND m.material = 'photo'"
+    )
+    late = fund.call(service.http, "GET", "/exchange/v1/materials-to-follow?late=true").json()["materials"]
+    assert [(each["case"], each["material"], each["late"]) for each in late] == [("f1", "photo", True)]
+    for case, was_late in (("f1", True), ("f2", False)):
+        path = f"/exchange/v1/cases/{case}/materials/photo/brought"
+        reply = fund.call(service.http, "PUT", path)
+        assert [each["late"] for each in reply.json()["materials"]] == [was_late]
+        assert fund.call(service.http, "PUT", path).json() == reply.json()
+        outcomes = [each["outcome"] for each in records(service, case) if each["event"] == "material-brought"]
+        assert outcomes == ["late" if was_late else "in-time"]
+    assert (
+        fund.call(service.http, "PUT", "/exchange/v1/cases/f1/materials/nothing/brought").status_code == 404
+    )
+    assert not fund.call(service.http, "GET", "/exchange/v1/materials-to-follow?late=true").json()[
+        "materials"
+    ]
+
+
+def test_a_matter_that_asks_for_more_than_a_plan_may_is_refused(
+    service: Service, fund: System, setting_up: SettingUp
+) -> None:
+    many = [material(f"m{n}", {"all_of": [claims(name=f"n{turn}") for turn in range(20)]}) for n in range(26)]
+    reply = send(service, fund, setting_up("huge", *many))
+    assert (reply.status_code, reply.json()["type"]) == (422, "urn:zhengtong:problem:matter-malformed")
+    assert records(service, "2025-huge")[-1]["reason"] == "matter-malformed"
+
+
+def test_the_largest_plan_is_answered(service: Service, fund: System, setting_up: SettingUp) -> None:
+    many = [
+        material(f"m{n}", {"any_of": [claims(name=f"n{n}-{turn}") for turn in range(20)]}) for n in range(25)
+    ]
+    plan = planned(service, fund, setting_up("largest", *many))
+    assert {(each["state"], *each["reasons"]) for each in plan["materials"]} <= {
+        ("to-bring", "mismatch"),
+        ("to-bring", "mismatch", "late"),
+        ("to-bring", "mismatch", "quota"),
+        ("to-bring", "mismatch", "late", "quota"),
+        ("to-bring", "mismatch", "quota", "late"),
+    }
 
 
 def test_what_a_plan_keeps_is_sealed(service: Service) -> None:

@@ -53,6 +53,17 @@ def test_who_was_dead_does_not_die_again() -> None:
     assert kinds_of_change(PERSONS, before, after) == {"person-changed": ["died_on"]}
 
 
+def test_who_comes_back_is_told_of_though_nothing_differs() -> None:
+    assert kinds_of_change(PERSONS, person(), person(), returned=True) == {"person-changed": []}
+    before = {"code": "x", "name": "甲"}
+    assert kinds_of_change(ENTITIES, before, before, returned=True) == {"entity-restored": []}
+    assert list(kinds_of_change(ENTITIES, before, {**before, "name": "乙"}, returned=True)) == [
+        "entity-restored",
+        "entity-renamed",
+        "entity-changed",
+    ]
+
+
 def test_entities() -> None:
     before = {"code": "x", "name": "甲", "representative_name": "张", "address": "东"}
     assert kinds_of_change(ENTITIES, before, None) == {"entity-struck-off": []}

@@ -73,7 +73,9 @@ def fund(service: Service, bureau: Client) -> Any:
             legal_basis="国务院令第809号",
             valid_from=now - timedelta(hours=1),
             valid_until=now + timedelta(hours=1),
+            further={"modes": ["verify", "query", "subscribe"], "clear_fields": ["marital_status"]},
         )
+        assert given.further["modes"] == ["query", "subscribe", "verify"]
         assert [each.id for each in calling.grants()] == [given.id]
         yield calling
 
@@ -186,6 +188,34 @@ def test_the_asynchronous_client_does_the_same(service: Service, fund: Client) -
 
     assert asyncio.run(work()).tree_size > 0
     assert "persons-basic" in {each["id"] for each in fund.resources()}
+
+
+def test_granted_fields_are_queried_and_masked(fund: Client) -> None:
+    found = fund.query("persons-basic", PERSON, ["name", "marital_status"], **ABOUT)
+    assert found.found
+    assert found.values["marital_status"] == "married"
+    assert found.values["name"] != "张三丰"
+    assert found.masked == ("name",)
+    assert fund.check(found.answer).is_about(PERSON)
+    with pytest.raises(ProblemError, match="field-not-granted"):
+        fund.query("persons-basic", PERSON, ["address"], **ABOUT)
+
+
+def test_comparisons_are_asked_as_they_are_written(fund: Client) -> None:
+    claims = {"married": {"field": "marital_status", "is": "equal", "value": "married"}}
+    assert fund.verify("persons-basic", PERSON, claims, **ABOUT).holds
+
+
+def test_changes_are_subscribed_to_and_read(fund: Client) -> None:
+    (grant,) = (each for each in fund.grants() if each.resource == "persons-basic")
+    made = fund.subscribe(grant.id, ["person-changed"], matter="withdrawal")
+    assert fund.name_subjects(made.id, {"case-7": PERSON}) == 1
+    assert fund.name_subjects(made.id, {"case-7": PERSON}) == 1
+    page = fund.events(made.id, wait=0.2)
+    assert (page.events, page.next) == ((), 0)
+    fund.unsubscribe(made.id)
+    with pytest.raises(ProblemError):
+        fund.name_subjects(made.id, {"case-8": STRANGER})
 
 
 def test_an_ended_grant_is_ended(bureau: Client, fund: Client) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from email.parser import BytesParser as Parser
 
 import jwt
 import pytest
@@ -235,6 +236,86 @@ def test_each_token_request_carries_an_assertion_of_its_own_that_the_key_holds()
     ]
     assert len({each["jti"] for each in claims}) == 3
     assert {each["iss"] for each in claims} == {each["sub"] for each in claims} == {"fund"}
+
+
+RECEIPT = {
+    "log": "l",
+    "record": "6f1f7a38-6d6b-4d52-8d46-8d8a4f0f6a10",
+    "entry": "AA",
+    "recorded_at": "2025-01-01T00:00:00+00:00",
+    "included_by": "2025-01-01T00:01:00+00:00",
+}
+
+
+def test_a_plan_tells_what_must_still_be_brought() -> None:
+    def script(asked: Asked, turn: int) -> Reply:
+        if asked.path == "/oauth2/token":
+            return token()
+        if turn == 1:
+            return Reply(hang_up=True)
+        materials = [
+            {
+                "id": "a",
+                "name": "身份证",
+                "required": True,
+                "state": "settled",
+                "reasons": [],
+                "answers": [0],
+            },
+            {
+                "id": "b",
+                "name": "申请表",
+                "required": True,
+                "state": "to-bring",
+                "reasons": ["x"],
+                "answers": [],
+            },
+        ]
+        answers = [{"answer": "a.b.c"}]
+        return Reply(
+            body={
+                "plan": "p",
+                "materials": materials,
+                "answers": answers,
+                "statement": "s",
+                "receipt": RECEIPT,
+            }
+        )
+
+    with scripted(script) as server, client(server.address) as calling:
+        made = calling.plan("办/理", case="1", subjects={"applicant": "x"}, inputs={"age": 3}, brought=["c"])
+        assert [each.id for each in made.to_bring] == ["b"]
+        first, second = server.of("/exchange/v1/matters/%E5%8A%9E%2F%E7%90%86/plan")
+        assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+        assert b'"brought":["c"]' in second.body
+
+
+def test_a_batch_is_sent_as_a_form_and_waited_for() -> None:
+    states = ["accepted", "running", "done"]
+
+    def script(asked: Asked, turn: int) -> Reply:
+        if asked.path == "/oauth2/token":
+            return token()
+        if asked.path.endswith("/result"):
+            return Reply(body=["sealed"])
+        state = "accepted" if asked.method == "POST" else states[min(turn, 3) - 1]
+        times = {"expires_at": "2025-01-08T00:00:00+00:00"}
+        return Reply(202, {"id": RECEIPT["record"], "state": state, "rows": 1, "done": 0, **times})
+
+    with scripted(script) as server, client(server.address) as calling:
+        sent = calling.submit_batch({"resource": "persons-basic"}, b'{"subject":"x"}\n', idempotency_key="k")
+        assert calling.wait_for_batch(sent.id, seconds=5, every=0.01).state == "done"
+        assert calling.batch_result(sent.id) == b'["sealed"]'
+        (posted,) = server.of("/exchange/v1/batches")
+        parts = (
+            Parser()
+            .parsebytes(f"Content-Type: {posted.headers['content-type']}\n\n".encode() + posted.body)
+            .get_payload()
+        )
+        question, subjects = parts
+        assert question.get_payload(decode=True) == b'{"resource":"persons-basic"}'
+        assert subjects.get_payload(decode=True).strip() == b'{"subject":"x"}'
+        assert subjects.get_filename() == "subjects"
 
 
 def test_a_key_is_read_in_every_form_in_which_people_keep_it(tmp_path) -> None:  # type: ignore[no-untyped-def]

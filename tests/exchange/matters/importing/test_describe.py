@@ -7,12 +7,20 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exchange.matters.importing.describe import Unfit, describe, digest
-from exchange.matters.importing.layout import LayoutUnknown, layout_of, layouts
+from exchange.matters.importing.layout import (
+    LayoutBroken,
+    LayoutUnknown,
+    layout_of,
+    layouts,
+    named_layout,
+    read_layout,
+)
 from exchange.matters.importing.records import MattersUnreadable, read_records
 from exchange.matters.matter import MatterMalformed, read_matter
 from foundation.identifiers import CitizenId
@@ -115,9 +123,60 @@ def test_the_digest_is_the_same_whatever_the_list_was_written_in() -> None:
 def test_a_layout_shows_in_the_columns() -> None:
     assert layout_of(record()).id == "guangdong-42"
     assert layout_of(["事项编码", "事项名称", "别的"]).id == "plain"
-    for columns, wanted in ((["a"], None), (record(), "plain"), (record(), "unheard-of")):
+    assert layout_of(record(), GUANGDONG) is GUANGDONG
+    for columns, wanted in ((["a"], None), (list(record()), named_layout("plain"))):
         with pytest.raises(LayoutUnknown):
             layout_of(columns, wanted)
+    with pytest.raises(LayoutUnknown):
+        named_layout("unheard-of")
+
+
+OWN: dict[str, Any] = {
+    "id": "own",
+    "title": "A city's own",
+    "recognised_by": ["编号"],
+    "nothing": [],
+    "persons": ["个人"],
+    "entities": [],
+    "fields": {
+        "code": {"column": "编号"},
+        "title": {"column": "名称"},
+        "department": {"column": "编号", "pattern": "^(.{3})"},
+        "department_name": {"column": "单位"},
+        "materials": {"column": "材料", "as": "list", "separators": "|"},
+    },
+}
+
+
+def test_a_layout_of_a_city_s_own_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "own.json"
+    path.write_bytes(orjson.dumps(OWN))
+    document, _remarks = describe(
+        {"编号": "ABC-1", "名称": "事", "单位": "局", "材料": "身份证|教材"}, read_layout(path)
+    )
+    assert read_matter(document).department == "ABC"
+    assert [each["name"] for each in document["materials"]] == ["身份证", "教材"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "place"),
+    [
+        ({"code": {}}, "/fields/code"),
+        ({"colour": {"column": "色"}}, "/fields"),
+        ({"materials": {"column": "材料", "as": "list"}}, "/fields/materials"),
+        ({"division": {"column": "区", "pattern": "("}}, "/fields/division/pattern"),
+        ({"division": {"column": "区", "pattern": "^a$"}}, "/fields/division/pattern"),
+    ],
+)
+def test_a_broken_layout_is_told_with_its_place(tmp_path: Path, fields: dict[str, Any], place: str) -> None:
+    path = tmp_path / "own.json"
+    path.write_bytes(orjson.dumps(OWN | {"fields": OWN["fields"] | fields}))
+    with pytest.raises(LayoutBroken) as broken:
+        read_layout(path)
+    assert broken.value.values["place"] == place
+    path.write_bytes(b"{")
+    with pytest.raises(LayoutBroken):
+        read_layout(path)
 
 
 JSON_VALUES = st.recursive(
