@@ -27,7 +27,8 @@ def debian_program(program: str, package: str) -> Path:
 
 
 def _install(program: str, package: str) -> str:
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}  # installed, not started
+    # Installed, but not started as a service of the machine.
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     for command in (["update"], ["install", "-y", "--no-install-recommends", package]):
         done = subprocess.run(
             ["apt-get", "-qq", *command],

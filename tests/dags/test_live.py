@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import uuid
@@ -21,6 +20,7 @@ from sqlalchemy import make_url
 from demonstration.airflow import PARTS, Client, Installation, free_port
 from demonstration.city import CityPlan, write_population
 from tests.dags.conftest import PYTHON, Airflow
+from tests.debian import debian_program
 
 pytestmark = [pytest.mark.thorough, pytest.mark.timeout(500)]
 
