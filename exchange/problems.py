@@ -72,6 +72,11 @@ EXCHANGE_PROBLEMS: ProblemTable = {
     "material-without-candidate": ProblemKind(409, _("There is no candidate for the name")),
     "outcome-invalid": ProblemKind(422, _("The outcome cannot be")),
     "outcome-stands": ProblemKind(409, _("There is another outcome")),
+    "archive-not-packed": ProblemKind(409, _("The case is not archived yet")),
+    "archive-damaged": ProblemKind(500, _("The archived package is lost or altered")),
+    "archive-unavailable": ProblemKind(
+        503, _("The store of archives cannot be reached"), {"Retry-After": "5"}
+    ),
     "not-supervised": ProblemKind(403, _("The department does not supervise this subject")),
     "entry-invalid": ProblemKind(422, _("The entry cannot be")),
     "entry-stands": ProblemKind(409, _("There is another entry of this id")),

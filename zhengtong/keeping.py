@@ -11,7 +11,7 @@ import click
 from foundation.identity.principals import Principal, Role
 from foundation.language import _, both
 from foundation.settings import Settings
-from license_registry.archive.keep import Archived, ToKeep, keep
+from license_registry.archive.keep import Kept, ToKeep, keep
 from license_registry.ports import Registry
 from license_registry.store.scrub import Scrubbed, scrub
 from zhengtong.command import JSON_OPTION, one_line, print_json
@@ -54,7 +54,7 @@ def scrub_command(settings: Settings, as_json: bool) -> None:
             )
         )
         for each in found.findings:
-            click.echo(f"✗ {each.kind} {each.identifier} {each.key}")
+            click.echo(" ".join(filter(None, ("✗", each.kind, each.identifier, each.key))))
     sys.exit(1 if found.findings else 0)
 
 
@@ -100,9 +100,9 @@ def archive_command(
         {path.name: path.read_bytes() for path in documents},
     )
 
-    async def work(registry: Registry) -> Archived:
+    async def work(registry: Registry) -> Kept:
         return await keep(registry, ARCHIVIST, wanted, now)
 
     made = with_registry(settings, now, work)
     output.write_bytes(made.data)
-    click.echo(both(_("Archived as {key}, {size} bytes"), key=made.key, size=len(made.data)))
+    click.echo(both(_("Archived as {key}, {size} bytes"), key=made.archive.object_key, size=len(made.data)))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,16 +12,15 @@ import orjson
 from foundation.errors import DomainError, NotFound
 from foundation.identity.principals import Principal
 from foundation.language import _
-from foundation.signing import CertificateAuthority
 from license_registry import tables
-from license_registry.audit.event import happened
+from license_registry.archive.pack import ToPack, fetch, pack
+from license_registry.archive.tables import Archive
 from license_registry.credentials.status_list import LIST_ENTRIES
-from license_registry.lifecycle.status_lists import PURPOSE
 from license_registry.ports import Registry
-from license_registry.presenting.own_trust import current_trust, own_keys
+from license_registry.presenting.own_trust import current_trust
 from license_registry.presenting.present import lead_copy
 from license_registry.verifying.answer import verify_answer
-from license_registry.verifying.archive import CERTIFICATES, STATUS_LISTS, make_archive
+from license_registry.verifying.archive import STATUS_LISTS
 
 
 class AnswerInvalid(DomainError):
@@ -44,19 +41,23 @@ class ToKeep:
 
 
 @dataclass(frozen=True, slots=True)
-class Archived:
-    """The package, and where it lies in the store."""
+class Kept:
+    """The package, and what is noted of it."""
 
-    key: str
+    archive: Archive
     data: bytes
 
 
-async def keep(registry: Registry, caller: Principal, wanted: ToKeep, now: datetime) -> Archived:
+async def keep(
+    registry: Registry, caller: Principal, wanted: ToKeep, now: datetime, archive_id: uuid.UUID | None = None
+) -> Kept:
     """Make the package of a closed matter and keep it.
 
-    1. Read the lead copies, check the answers, take the status lists of this moment and the certificates.
-    2. Sign the manifest; put the package into the store, sealed, retained as licences are.
-    3. Record it for each licence, with the digest. Dying before, an object stands that nothing names.
+    1. Read the lead copies, check the answers, take the status lists of this moment.
+    2. Pack it, see `pack`: with the digest it is recorded for each licence.
+
+    Args:
+        archive_id: the same id again is the same package.
 
     Raises:
         NotFound, AnswerInvalid, ObjectMissing, ObjectAltered, StoreFull, StoreUnavailable: as they say.
@@ -75,25 +76,9 @@ async def keep(registry: Registry, caller: Principal, wanted: ToKeep, now: datet
         if not verify_answer(answer, trust, now).valid:
             raise AnswerInvalid(_("answer {number} does not hold"), number=number)
         files[f"answers/{number}.jws"] = answer.encode("ascii")
-    chains = own_keys(registry.keys, CertificateAuthority(registry.keys)).values()
     files[STATUS_LISTS] = orjson.dumps(lists, option=orjson.OPT_SORT_KEYS)
-    files[CERTIFICATES] = "".join(each.chain for each in chains if each.chain is not None).encode("ascii")
-    facts = {"iss": registry.issuer, "matter": wanted.matter, "case": wanted.case}
-    data = make_archive(registry.keys.signer(PURPOSE), files, facts, now)
-    key = f"archives/{uuid.uuid4()}.zip"
-    await asyncio.to_thread(registry.store.put, key, registry.vault.seal(data, key.encode()))
-    digest = hashlib.sha256(data).hexdigest()
-    async with registry.pool.acquire() as connection, connection.transaction():
-        for named in wanted.identifiers or (None,):
-            event = happened(
-                "archived",
-                named,
-                caller,
-                now,
-                matter=wanted.matter,
-                case=wanted.case,
-                object_key=key,
-                sha256=digest,
-            )
-            await tables.add_event(connection, event)
-    return Archived(key, data)
+    key = f"archives/{archive_id or uuid.uuid4()}.zip"
+    kept = await pack(
+        registry, caller, ToPack(key, wanted.matter, wanted.case, files, {}, wanted.identifiers), now
+    )
+    return Kept(kept, await fetch(registry, kept))

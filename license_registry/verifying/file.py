@@ -19,6 +19,7 @@ from license_registry.verifying.copy import verify_copy
 from license_registry.verifying.credential import verify_credential, verify_offline_code
 from license_registry.verifying.errors import FileUnreadable
 from license_registry.verifying.offline_code import PREFIX
+from license_registry.verifying.statement import KINDS, verify_statement
 from license_registry.verifying.trust import Trust
 from license_registry.verifying.verdict import Verdict
 
@@ -46,7 +47,8 @@ def verify_path(path: Path, trust: Trust, now: datetime, ways: Ways) -> Verdict:
 
 
 def verify_bytes(data: bytes, name: str, trust: Trust, now: datetime, ways: Ways) -> Verdict:
-    """Verify a credential (SD-JWT VC), a signed code as text or picture, a signed answer (compact JWS), or an archive.
+    """Verify a credential (SD-JWT VC), a signed code as text or picture, a signed answer, plan or
+    commitment (compact JWS), or an archive.
 
     Raises:
         FileUnreadable: it is nothing of this; `name` is the file's, for the message.
@@ -62,8 +64,17 @@ def verify_bytes(data: bytes, name: str, trust: Trust, now: datetime, ways: Ways
     if "~" in text:
         return verify_credential(text, trust, now, require_status=ways.require_status)
     if text.count(".") == 2:
-        return (verify_copy if _type(text) == COPY_TYPE else verify_answer)(text, trust, now)
+        typ = _type(text)
+        if typ in KINDS:
+            return verify_statement(text, str(typ), trust, now)
+        return (verify_copy if typ == COPY_TYPE else verify_answer)(text, trust, now)
     raise FileUnreadable(_("{file} holds no licence"), file=name)
+
+
+def is_package(path: Path) -> bool:
+    """True for an archive package, which may bring along what it is verified by (`trust_within`)."""
+    with path.open("rb") as file:
+        return file.read(len(ZIP)) == ZIP
 
 
 def _type(token: str) -> object:
