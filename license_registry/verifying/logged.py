@@ -85,8 +85,8 @@ def read_proofs(data: bytes) -> list[Proof]:
             )
             for each in orjson.loads(data)["proofs"]
         ]
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError("not a file of proofs") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError("this is no file of proofs") from error
 
 
 def verify_logged(
