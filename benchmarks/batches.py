@@ -1,6 +1,6 @@
 """Many subjects in one batch against the same asked one by one: subjects a second, one worker.
 
-    python -m benchmarks.batches [--people 20000] [--rows 50000] [--seconds 4] [--rounds 3]
+    python -m benchmarks.batches [--people 20000] [--rows 100000] [--seconds 4] [--rounds 3]
 
 The same service answers both in turn, over HTTP: single verifications from 16 connections, and a batch from its POST
 until its result can be fetched. Each round takes the ratio; the median round counts. While a batch runs, single
@@ -26,7 +26,8 @@ import orjson
 from joserfc.jwk import ECKey
 
 from benchmarks import load
-from benchmarks.verification import AUDIENCE, CONNECTIONS, _serving, free_port
+from benchmarks.askers import AUDIENCE
+from benchmarks.verification import CONNECTIONS, _serving, free_port
 from connectors.mapping import load_mapping
 from connectors.pipeline import run
 from connectors.sources.files import FileSource
@@ -45,7 +46,7 @@ QUESTION = {"resource": "persons-basic", "matter": "housing-fund-withdrawal", "c
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--people", type=int, default=20_000)
-    parser.add_argument("--rows", type=int, default=50_000)
+    parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()

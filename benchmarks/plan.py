@@ -1,6 +1,6 @@
 """A plan for a matter with eight materials, against one verification in the same run, one client asking in turn.
 
-    python -m benchmarks.plan [--people 5000] [--rounds 7] [--times 150] [--materials 8]
+    python -m benchmarks.plan [--people 5000] [--rounds 7] [--times 150]
 
 The service is the whole one, one worker over the embedded PostgreSQL. The eight materials need two resources' worth of
 questions about two people, an alternative and a commitment; every plan is a new one, of a new case. In each round some
@@ -25,7 +25,8 @@ from typing import Any
 
 import httpx
 
-from benchmarks.verification import AUDIENCE, _serving, free_port
+from benchmarks.askers import AUDIENCE
+from benchmarks.verification import _serving, free_port
 from connectors.mapping import load_mapping
 from connectors.pipeline import run
 from connectors.sources.files import FileSource
@@ -78,7 +79,7 @@ def _compare(options: argparse.Namespace, settings: Settings, address: str, plan
     people = random.Random(1).sample(list(city.people(plan)), 1000)
     asking = _register(address)
     cases = itertools.count(1)
-    with httpx.Client(base_url=settings.base_url) as http:
+    with httpx.Client(base_url=settings.base_url, timeout=30) as http:
         _grant(http, asking[1], asking[0])
         headers = {"Authorization": f"Bearer {asking[0].token(http, AUDIENCE)}"}
 
@@ -188,7 +189,7 @@ def _matter() -> dict[str, Any]:
             ]
         },
         claims("applicant", residence_division={"input": "division"}),
-        {"all_of": [claims("applicant", status="living"), claims("spouse", status="living")]},
+        {"all_of": [claims("applicant", status="resident"), claims("spouse", status="resident")]},
         claims("spouse", marital_status="married"),
         {
             "any_of": [

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -58,12 +59,19 @@ class System:
         self.tokens[audience] = (body["access_token"], time.time() + body["expires_in"])
         return str(body["access_token"])
 
-    def call(self, http: httpx.Client, method: str, path: str, json: Any = None) -> httpx.Response:
+    def call(
+        self,
+        http: httpx.Client,
+        method: str,
+        path: str,
+        json: Any = None,
+        further: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
         """Call the exchange or the registry, by the first part of the path."""
         audience = (
             "urn:zhengtong:exchange" if path.startswith("/exchange/") else "urn:zhengtong:license-registry"
         )
-        headers = {"Authorization": f"Bearer {self.token(http, audience)}"}
+        headers = {**(further or {}), "Authorization": f"Bearer {self.token(http, audience)}"}
         return http.request(method, path, json=json, headers=headers)
 
 

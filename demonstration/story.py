@@ -29,6 +29,7 @@ import orjson
 from connectors.pipeline import Report
 from demonstration import city
 from demonstration.bringing_in import Opening, Way, by_pipeline
+from demonstration.counter import tell_plan
 from demonstration.parties import System, sign_in
 from demonstration.transcript import Transcript
 from exchange.audit.receipt import answer_digest
@@ -407,6 +408,9 @@ class Story:
             for answer in answers:
                 verify_compact(answer, keys, ANSWER_TYPE, frozenset({Algorithm.ES256}))
             told.expect(_("the signed answers verify with the published keys"), bool(answers))
+        # Another case each time the story is told on the same data: a plan belongs to one.
+        case = f"租房提取 {datetime.now(UTC):%Y%m%d%H%M%S}"
+        answers += tell_plan(told, http, cast.housing, cast.sharing, person, case)
         with told.chapter(_("The tax office has no grant")):
             reply = cast.tax.call(http, "POST", "/exchange/v1/verifications", question)
             problem = reply.json()

@@ -12,19 +12,25 @@ import exchange.audit.routes
 import exchange.batches.routes
 import exchange.catalog.drafts.routes
 import exchange.catalog.formats.routes
+import exchange.catalog.replies
 import exchange.catalog.routes
 import exchange.commitments.routes
 import exchange.consents.routes
+import exchange.corrections.replies
 import exchange.corrections.routes
+import exchange.entitlements.routes
 import exchange.grants.routes
+import exchange.matters.replies
 import exchange.matters.routes
 import exchange.outbox.routes
 import exchange.outcomes.routes
 import exchange.plans.routes
 import exchange.queries.routes
 import exchange.relaying.routes
+import exchange.requests.replies
 import exchange.requests.routes
 import exchange.statistics.routes
+import exchange.subscriptions.replies
 import exchange.subscriptions.routes
 from exchange.plans.plan import Planning
 from exchange.ports import Exchange
@@ -34,7 +40,6 @@ from foundation.openapi import complete, operation_id
 from foundation.problems import ProblemTable, install
 from foundation.shortcut import Shortcut
 from foundation.unavailable import UNAVAILABLE
-from foundation.workdays import load_calendar
 
 AUDIENCE = "urn:zhengtong:exchange"
 
@@ -57,10 +62,20 @@ TAGS = {
     "commitments": "Statements in the place of papers, verified later 告知承诺",
     "archives": "Closed cases as packages that are verified alone 办件归档",
     "statistics": "What was counted, each number traceable to its records 统计",
+    "outcomes": "What was decided, who supervises it, and what they found 办理结果、审管联动",
+    "entitlements": "Benefits that are found without being asked for 免申即享",
     "outbox": "What other systems are told 外发",
     "ingest": "Data that departments send 推送",
 }
 """Tags of the routes with their descriptions; a room that has a tag of its own adds it here."""
+
+REPLIES = {
+    **exchange.catalog.replies.REPLIES,
+    **exchange.corrections.replies.REPLIES,
+    **exchange.matters.replies.REPLIES,
+    **exchange.requests.replies.REPLIES,
+    **exchange.subscriptions.replies.REPLIES,
+}
 
 
 def create_app(
@@ -84,7 +99,7 @@ def create_app(
     )
     app.state.exchange = ports
     app.state.guard = guard
-    app.state.planning = Planning(ports, load_calendar(ports.settings.workdays_file))
+    app.state.planning = Planning(ports)
     included = [
         exchange.catalog.routes.router,
         exchange.catalog.drafts.routes.router,
@@ -105,6 +120,7 @@ def create_app(
         exchange.outbox.routes.router,
         exchange.outcomes.routes.router,
         exchange.archives.routes.router,
+        exchange.entitlements.routes.router,
         *routers,
     ]
     for router in included:
@@ -113,7 +129,7 @@ def create_app(
         setattr(app.state, name, value)
     table = {**EXCHANGE_PROBLEMS, **(problems or {})}
     install(app, table, UNAVAILABLE)
-    complete(app, included, table, TAGS, DESCRIPTION, AUDIENCE)
+    complete(app, included, table, TAGS, DESCRIPTION, AUDIENCE, REPLIES)
     return Shortcut(
         app,
         {

@@ -70,6 +70,8 @@ EXCHANGE_PROBLEMS: ProblemTable = {
     "material-name-malformed": ProblemKind(422, _("The name of the material cannot be decided on")),
     "material-confirmed-otherwise": ProblemKind(409, _("The name is confirmed otherwise")),
     "material-without-candidate": ProblemKind(409, _("There is no candidate for the name")),
+    "run-not-in-review": ProblemKind(409, _("There is nothing to decide on yet")),
+    "run-stands": ProblemKind(409, _("There is another run of this id")),
     "outcome-invalid": ProblemKind(422, _("The outcome cannot be")),
     "outcome-stands": ProblemKind(409, _("There is another outcome")),
     "archive-not-packed": ProblemKind(409, _("The case is not archived yet")),

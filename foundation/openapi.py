@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from pydantic import WithJsonSchema
+from pydantic import TypeAdapter, WithJsonSchema
 
 from foundation.deprecation import deprecation_of
 from foundation.identity.guard import roles_of
@@ -27,6 +27,8 @@ Day = Annotated[str, WithJsonSchema({"type": "string", "format": "date"})]
 """A day in a reply: YYYY-MM-DD."""
 Uuid = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
 """A UUID in a reply."""
+
+_REFERENCE: Final = "#/components/schemas/{model}"
 
 SYSTEMS: Final = "systems"
 PEOPLE: Final = "people"
@@ -53,6 +55,7 @@ def complete(
     tags: Mapping[str, str],
     description: str,
     audience: str,
+    replies: Mapping[str, type] | None = None,
 ) -> None:
     """Make the document of `app` complete.
 
@@ -60,6 +63,8 @@ def complete(
         routers: all that the application includes.
         tags: name → description; the house rules find a route whose tag has none.
         audience: that access tokens for this application are asked for.
+        replies: operation id → form of its reply of 2xx, where the route itself names none. Tests hold real replies
+            against them.
     """
     app.description = description
     app.openapi_tags = [{"name": name, "description": text} for name, text in tags.items()]
@@ -69,6 +74,8 @@ def complete(
         document = described()
         if "Problem" not in document.get("components", {}).get("schemas", {}):
             _finish(document, list(_routes(routers)), table, audience)
+            _name_replies(document, replies or {})
+            _shorten_names(document)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # the way that FastAPI provides for it
@@ -120,6 +127,56 @@ def _finish_replies(operation: dict[str, Any], table: ProblemTable, *, guarded: 
             del content["application/json"]  # what FastAPI takes for granted where a route says nothing
         if PROBLEM_MEDIA_TYPE in content:
             content[PROBLEM_MEDIA_TYPE]["schema"] = {"$ref": "#/components/schemas/Problem"}
+
+
+def _name_replies(document: dict[str, Any], replies: Mapping[str, type]) -> None:
+    schemas = document["components"]["schemas"]
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            form = replies.get(operation["operationId"])
+            if form is None:
+                continue
+            schema = TypeAdapter(form).json_schema(ref_template=_REFERENCE, mode="serialization")
+            for name, inner in {**schema.pop("$defs", {}), form.__name__: schema}.items():
+                if schemas.setdefault(name, inner) != inner:
+                    raise ValueError(f"two forms of replies are named {name}")
+            for status, reply in operation["responses"].items():
+                if status.startswith("2") and "application/json" in reply.get("content", {}):
+                    reference = {"$ref": _REFERENCE.format(model=form.__name__)}
+                    reply["content"]["application/json"]["schema"] = reference
+
+
+def _shorten_names(document: dict[str, Any]) -> None:
+    # Where two rooms have a class of one name, FastAPI names both by their modules; generators make unhandy, and from
+    # the equal titles equal, classes of that. The room and the name are enough.
+    schemas = document["components"]["schemas"]
+    renamed = {}
+    for name in [each for each in schemas if not each.isidentifier() or "__" in each]:
+        short = name.replace("-", "")  # one form for requests and another for replies
+        if "__" in name:
+            room, own = short.split("__")[1], short.rsplit("__", 1)[1]
+            short = f"{''.join(part.capitalize() for part in room.split('_'))}{own}"
+        if short in schemas:
+            raise ValueError(f"two forms are named {short}")
+        schemas[short] = schemas.pop(name)
+        renamed[_REFERENCE.format(model=name)] = _REFERENCE.format(model=short)
+    if renamed:
+        _refer_anew(document, renamed)
+    for name, schema in schemas.items():
+        if "title" in schema:
+            schema["title"] = name
+
+
+def _refer_anew(value: Any, renamed: Mapping[str, str]) -> None:
+    if isinstance(value, dict):
+        reference = value.get("$ref")
+        if isinstance(reference, str):
+            value["$ref"] = renamed.get(reference, reference)
+        for inner in value.values():
+            _refer_anew(inner, renamed)
+    elif isinstance(value, list):
+        for inner in value:
+            _refer_anew(inner, renamed)
 
 
 def _roles(dependant: Dependant) -> frozenset[Role]:

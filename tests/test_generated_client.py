@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import venv
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,18 +18,26 @@ from tests.zhengtong.conftest import PERSON
 
 GENERATOR = "openapi-python-client>=0.26,<0.30"
 
-# What is no JSON is text for the generated client.
-CONFIG = """
-content_type_overrides:
-  application/jsonl: text/plain
-  application/jose: text/plain
-  application/statuslist+jwt: text/plain
-  application/dc+sd-jwt: text/plain
-  application/oauth-authz-req+jwt: text/plain
-  application/x-ndjson: application/octet-stream
-  application/vnd.apache.arrow.stream: application/octet-stream
-post_hooks: []
-"""
+KNOWN = re.compile(
+    r"application/(.+\+)?json|text/.*|multipart/form-data|application/(x-www-form-urlencoded|octet-stream)"
+)
+
+
+def settings_for(document: dict[str, Any]) -> str:
+    """Return the generator's settings for what is no JSON: bytes where it is sent, text where it is answered."""
+    sent: set[str] = set()
+    answered: set[str] = set()
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            sent.update(operation.get("requestBody", {}).get("content", {}))
+            for reply in operation["responses"].values():
+                answered.update(reply.get("content", {}))
+    taken = dict.fromkeys(answered, "text/plain") | dict.fromkeys(sent, "application/octet-stream")
+    lines = [f"  {kind}: {instead}" for kind, instead in sorted(taken.items()) if not KNOWN.fullmatch(kind)]
+    return "\n".join(
+        ["content_type_overrides:", *(lines or ["  none/none: text/plain"]), "post_hooks: []", ""]
+    )
+
 
 USE = """
 import sys
@@ -93,10 +103,11 @@ def test_a_generated_client_works(service: Service, tmp_path: Path) -> None:
     venv.create(home, with_pip=True)
     python = home / "bin" / "python"
     subprocess.run([python, "-m", "pip", "install", "--quiet", GENERATOR], check=True, timeout=200)
-    (tmp_path / "config.yaml").write_text(CONFIG)
     for name, path in (("root", ""), ("exchange", "/exchange"), ("registry", "/registry")):
         document = tmp_path / f"{name}.json"
-        document.write_bytes(service.http.get(f"{path}/openapi.json").content)
+        told = service.http.get(f"{path}/openapi.json")
+        document.write_bytes(told.content)
+        (tmp_path / "config.yaml").write_text(settings_for(told.json()))
         made = subprocess.run(
             [home / "bin" / "openapi-python-client", "generate", "--path", document, "--meta", "none",
              "--config", tmp_path / "config.yaml", "--output-path", tmp_path / f"{name}_api"],

@@ -50,7 +50,6 @@ from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings, load_master_key
 from foundation.signing import Algorithm, CertificateAuthority, KeyStore, decode_base64url
 from foundation.webhooks.sending import sender
-from foundation.workdays import load_calendar
 from license_registry.catalog.types import load_types
 from license_registry.issuing.bulk.jobs import work_forever
 from license_registry.lifecycle.status_lists import PURPOSE as CREDENTIAL_PURPOSE
@@ -212,8 +211,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         await stack.enter_async_context(_task(work_on_batches(served)))
         await stack.enter_async_context(_task(pack_forever(served)))
         webhooks = await stack.enter_async_context(sender(settings))
-        planning = Planning(served, load_calendar(settings.workdays_file))
-        await stack.enter_async_context(_task(see_to_plans(planning, webhooks)))
+        await stack.enter_async_context(_task(see_to_plans(Planning(served), webhooks)))
         await stack.enter_async_context(_task(go_on_forever(served, FollowedLicences(registry), webhooks)))
         yield House(
             exchange=served,

@@ -33,6 +33,26 @@ class ReceiptNotIncluded(DomainError):
     code = "receipt-not-included"
 
 
+class FindingReply(TypedDict):
+    """Something noticed about a client, `count` times from `since` to `last`; `facts` are of the last time."""
+
+    id: Uuid
+    kind: str
+    client: str
+    since: Moment
+    last: Moment
+    count: int
+    facts: dict[str, Any]
+    noted: Moment | None
+    noted_by: str | None
+
+
+class FindingsReply(TypedDict):
+    """Findings, the latest first."""
+
+    findings: list[FindingReply]
+
+
 class RecordReply(TypedDict):
     """An access record; `record` is null once it was erased by law. What stands in it depends on its `event`."""
 
@@ -122,7 +142,7 @@ async def found(
     caller: Annotated[Principal, Depends(requires(Role.AUDITOR))],
     everything: bool = False,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
-) -> dict[str, Any]:
+) -> FindingsReply:
     """List findings that nobody has looked at, or all of them, the latest first."""
     exchange: Exchange = request.app.state.exchange
     await exchange.recorder.record(prepare("audit-findings", "answered", caller, datetime.now(UTC)))
@@ -136,7 +156,7 @@ async def found(
                 "since": each.since.isoformat(),
                 "last": each.last.isoformat(),
                 "count": each.count,
-                "facts": each.facts,
+                "facts": dict(each.facts),
                 "noted": None if each.noted is None else each.noted.isoformat(),
                 "noted_by": each.noted_by,
             }

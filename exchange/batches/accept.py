@@ -32,6 +32,7 @@ from exchange.batches.sealing import public_key
 from exchange.catalog.resources import require_resource
 from exchange.grants.grant import Grant
 from exchange.ports import Exchange
+from exchange.relaying.errors import SourceRefused
 from foundation.errors import DomainError
 from foundation.identity.principals import Principal
 from foundation.identity.tables import find_client
@@ -89,6 +90,8 @@ async def _accept(
 ) -> Batch:
     resource = require_resource(exchange.catalogue, question.resource)
     resource.require_fields(frozenset(question.fields), "/fields")
+    if exchange.relays.source_of(resource) is not None:
+        raise SourceRefused(_("a live source is asked about one subject at a time"))
     question = replace(question, recipient=await _recipient(exchange, caller, question))
     digest = exchange.vault.fingerprint(await asyncio.to_thread(_fingerprinted, question, sent))
     known = await tables.find_by_key(exchange.pool, caller.id, key)

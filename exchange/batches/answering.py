@@ -20,7 +20,7 @@ from exchange.audit.many import Identities, Spell, Written, draw, speller
 from exchange.batches.batch import Batch, Counts, Mode
 from exchange.batches.prepare import Asked, Prepared, Refused
 from exchange.batches.rows import Unreadable
-from exchange.catalog.resources import Resource
+from exchange.catalog.resources import Masking, Resource
 from exchange.grants.grant import (
     FieldNotGranted,
     Grant,
@@ -259,6 +259,7 @@ class _Saying:
     ) -> None:
         self._question = batch.question
         self._register = resource.register
+        self._details = resource.details
         self._vault = vault
         self._elsewhere = elsewhere
         self._today = today
@@ -329,13 +330,13 @@ class _Saying:
 
     def _disclosed(self, allowed: Allowed, values: Mapping[str, Any] | None, subject: bytes) -> bytes:
         fields = self._question.fields
-        hidden = self._register.sensitive.intersection(fields) - allowed.grant.clear_fields
-        described = self._register.schema["properties"]
+        clear, details = allowed.grant.clear_fields, self._details
+        hidden = {name for name in fields if name not in clear and details[name].masking is not Masking.NONE}
         shown: dict[str, Any] = {}
         if values is not None:
             for field in fields:
                 value = values.get(field)
-                shown[field] = masked(value, described[field]) if field in hidden else value
+                shown[field] = masked(value, details[field].masking) if field in hidden else value
         return (
             b'{"as_of":%b,"fields":%b,"found":%b,"grant":"%b","masked":%b,"row":%d,"source":%b,"subject":%b,"values":%b}'
             % (

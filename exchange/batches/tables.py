@@ -367,10 +367,12 @@ async def expire(connection: Any, now: datetime) -> list[uuid.UUID]:
 def look_up(table: str) -> str:
     """Return the SQL that looks up the rows of many subjects in a register; $1 subjects, each once.
 
-    A join, row by row: each subject walks the index of its own partition, not those of all.
+    $2: with their clear part, which costs as much to read as all else. A join, row by row: each subject walks the index
+    of its own partition, not those of all.
     """
     return (
-        "SELECT r.subject, r.content, r.sealed, r.source, r.valid_from, r.version, r.provenance -> 'fields'"  # noqa: S608
+        "SELECT r.subject, CASE WHEN $2::boolean THEN r.content END, r.sealed, r.source, r.valid_from, r.version,"  # noqa: S608
+        " r.provenance -> 'fields'"
         f" FROM unnest($1::bytea[]) AS q (subject) JOIN exchange.{table} r ON r.subject = q.subject"
     )
 

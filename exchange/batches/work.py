@@ -10,9 +10,9 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from exchange.audit import many
+from exchange.audit import findings, many
 from exchange.audit.record import prepare as prepare_record
 from exchange.batches import answering, tables
 from exchange.batches.accept import lines_place, quotas
@@ -22,7 +22,8 @@ from exchange.batches.prepare import Asked, Prepared, prepare
 from exchange.batches.rows import read_rows
 from exchange.batches.sealing import public_key, seal
 from exchange.batches.summary import TYPE, summary
-from exchange.catalog.resources import Resource, require_resource
+from exchange.catalog.document import LICENCE_PREFIX
+from exchange.catalog.resources import ReadsFrom, Resource, require_resource
 from exchange.grants.grant import Grant, Hours, OutsideHours
 from exchange.grants.held import QuotaExceeded
 from exchange.ports import Exchange
@@ -30,7 +31,6 @@ from exchange.queries.attest import PURPOSE
 from exchange.queries.claims import Claim
 from exchange.queries.elsewhere import Told, look_elsewhere, require_known_types
 from exchange.registers.lookup import RegisterRow
-from exchange.registers.schemas import RegisterSchema
 from foundation.civil import CHINA, civil_date
 from foundation.errors import DomainError
 from foundation.identity.principals import Principal, Role
@@ -45,10 +45,13 @@ LEASE = timedelta(seconds=60)
 """For how long nobody else touches a batch that a process works on; each part renews it."""
 SLICE_SECONDS = 5.0
 """After this long the batch that waited longest has its turn."""
-LOOKS_EVERY_SECONDS = 0.5
+LOOKS_EVERY_SECONDS = 0.2
 ELSEWHERE_AT_ONCE = 4
 """Subjects for whom other rooms are asked at once: the connections are there for single questions, too."""
 CLEARS_EVERY_SECONDS = 60.0
+FINDING = "batch-mostly-unknown"
+MANY_UNKNOWN = 100
+"""Subjects that are not known: from here on, where they are most of a batch, auditors get a finding."""
 MOST_WAITING_FOR_THE_LOG = 100_000
 """Entries: what the sequencer folds in well before the receipts promise it. Beyond, batches wait for it."""
 
@@ -165,7 +168,12 @@ async def _make_ready(exchange: Exchange, batch: Batch, part: int, clock: Callab
     now = clock()
     require_allowed(batch, grants, now)
     subjects = [each.subject for each in prepared if isinstance(each, Asked)]
-    found = await _find(exchange.pool, resource.register, subjects)
+    # The clear part of the rows is read only where an answer or a decision needs it.
+    sealed_ones = resource.register.sensitive
+    in_clear = any(grant.divisions for grant in grants) or not all(
+        each.sense.needs <= sealed_ones for each in prepared if isinstance(each, Asked)
+    )
+    found = await _find(exchange, resource, subjects, civil_date(now), in_clear=in_clear)
     decided = answering.decide(batch, resource, prepared, grants, found, now)
     elsewhere = await _look_elsewhere(exchange, decided, civil_date(now))
 
@@ -204,13 +212,37 @@ def _opened(
     )
 
 
-async def _find(pool: Any, register: RegisterSchema, subjects: Sequence[bytes]) -> dict[bytes, RegisterRow]:
+async def _find(
+    exchange: Exchange, resource: Resource, subjects: Sequence[bytes], today: date, *, in_clear: bool
+) -> dict[bytes, RegisterRow]:
     if not subjects:
         return {}
+    wanted = list(dict.fromkeys(subjects))
+    if resource.reads_from is ReadsFrom.LICENCES:
+        return await _find_licences(exchange, resource, wanted, today)
     return {
-        row[0]: RegisterRow(*row[1:])
-        for row in await pool.fetch(tables.look_up(register.table), list(dict.fromkeys(subjects)))
+        row[0]: RegisterRow(row[1] or {}, *row[2:])
+        for row in await exchange.pool.fetch(tables.look_up(resource.register.table), wanted, in_clear)
     }
+
+
+async def _find_licences(
+    exchange: Exchange, resource: Resource, holders: Sequence[bytes], today: date
+) -> dict[bytes, RegisterRow]:
+    """Return the licence of each holder as a row that is open already: the registry is asked holder by holder."""
+    few = asyncio.Semaphore(ELSEWHERE_AT_ONCE)
+    kind = resource.id.removeprefix(LICENCE_PREFIX)
+
+    async def look(holder: bytes) -> tuple[bytes, RegisterRow] | None:
+        async with few:
+            held = await exchange.licences.of_holder(kind, holder, today)
+        if held is None:
+            return None
+        content = {**held.values(), "division": held.division}
+        return holder, RegisterRow(content, None, resource.lead_source, held.issued_at, resource.version)
+
+    found = await asyncio.gather(*(look(holder) for holder in holders))
+    return dict(each for each in found if each is not None)
 
 
 async def _look_elsewhere(
@@ -289,6 +321,10 @@ async def finish(
         jws = sign_compact(exchange.keys.signer(PURPOSE), canonical_json(said), TYPE)
         expires_at = now + timedelta(days=exchange.settings.batch_result_days)
         await tables.finish(connection, batch_id, state, problem, jws, now, expires_at)
+        unknown, asked = batch.counts.unknown, batch.counts.answered + batch.counts.unknown
+        if unknown >= MANY_UNKNOWN and unknown * 2 > asked:
+            facts = {"batch": str(batch.id), "unknown": unknown, "asked": asked}
+            await findings.note(connection, FINDING, batch.client_id, facts, now)
         ended = await tables.find(connection, batch_id)
         assert ended is not None
         return ended

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request
 
 from exchange.catalog import measured, tables
+from exchange.catalog.derived import TITLES, derived_fields
 from exchange.catalog.document import resource_of
 from exchange.catalog.report import report
 from exchange.catalog.resource import Resource, ResourceUnknown, Sensitivity, SharingClass
@@ -266,4 +267,6 @@ def shown(resource: Resource) -> dict[str, Any]:
             }
             for each in resource.details.values()
         },
+        # What can be granted and compared beside the fields, and is never disclosed.
+        "derived": {name: TITLES[name] for name in sorted(derived_fields(resource.subject_kind))},
     }

@@ -290,6 +290,7 @@ def _said(
         "subject": subject_digest("citizen-id", case.subjects[role]),
         "plan": str(plan.id),
         "department": plan.department,
+        "purpose": matter.purpose,
         "matter": plan.matter,
         "material": offered.offer.material,
         "case": plan.case_ref,

@@ -1,6 +1,7 @@
-"""What the service does by itself about plans: reminds, closes what expired, verifies commitments, tells others.
+"""What the service does by itself about plans, and beside them.
 
-Safe with several processes: each round takes what is due by rows that others skip.
+It reminds, closes what expired, verifies commitments, finds who is entitled, and tells others. Safe with several
+processes: each round takes what is due by rows that others skip.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from exchange.commitments.commitment import verify_due
+from exchange.entitlements import find
 from exchange.outbox.deliver import deliver
 from exchange.plans import cases, offer_states
 from exchange.plans.plan import Planning
@@ -31,6 +33,7 @@ async def see_to_plans(planning: Planning, sender: Sender) -> None:
             ("remind", partial(cases.remind, planning.exchange, now)),
             ("expire", partial(offer_states.expire, planning.exchange.pool, now)),
             ("verify", partial(verify_due, planning, now)),
+            ("entitle", partial(find.go_on, planning.exchange, now)),
             ("deliver", partial(deliver, planning.exchange, sender, now)),
         ):
             await _do(name, work)

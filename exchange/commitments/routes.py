@@ -11,6 +11,13 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints
 
 from exchange.commitments import commitment, tables
 from exchange.commitments.commitment import Offered
+from exchange.commitments.replies import (
+    OwnCommitments,
+    PublicCommitments,
+    SignedCommitment,
+    SignedCommitments,
+    Templates,
+)
 from exchange.commitments.tables import Commitment
 from exchange.matters.commitments import load_templates
 from exchange.plans.plan import Planning
@@ -35,6 +42,7 @@ class SignatureRequest(BaseModel):
     "/commitments/templates",
     dependencies=PUBLIC,
     openapi_extra=audited("none"),
+    response_model=Templates,
     responses=documented(EXCHANGE_PROBLEMS, []),
     summary="What may be committed to 告知承诺书模板",
 )
@@ -68,6 +76,7 @@ async def templates() -> dict[str, Any]:
     "/commitments/public",
     dependencies=PUBLIC,
     openapi_extra=audited("none"),
+    response_model=PublicCommitments,
     responses=documented(EXCHANGE_PROBLEMS, ["invalid-request"]),
     summary="Commitments that the law makes public 公开的承诺",
 )
@@ -99,6 +108,7 @@ async def public(
 @router.get(
     "/commitments",
     openapi_extra=audited("none"),
+    response_model=SignedCommitments,
     responses=documented(EXCHANGE_PROBLEMS, ["token-missing", "role-missing", "invalid-request"]),
     summary="Commitments to my department, and what came of verifying them 承诺核查",
 )
@@ -117,6 +127,7 @@ async def to_department(
 @router.get(
     "/me/commitments",
     openapi_extra=audited("none"),
+    response_model=OwnCommitments,
     responses=documented(EXCHANGE_PROBLEMS, ["token-missing", "role-missing"]),
     summary="What I may sign, and what I signed 我的承诺",
 )
@@ -137,6 +148,7 @@ async def own(
 @router.post(
     "/me/commitments/{offer}/signature",
     openapi_extra=audited("commitment-signed"),
+    response_model=SignedCommitment,
     responses=documented(
         EXCHANGE_PROBLEMS,
         [

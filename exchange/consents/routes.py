@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 
 from exchange.consents import consent
+from exchange.consents.replies import ConsentPreview, Consents, ConsentShown
 from exchange.plans import offer_states
 from exchange.plans.offer_states import Offer
 from exchange.ports import Exchange
@@ -25,6 +26,7 @@ _STEP_PROBLEMS = ("token-missing", "role-missing", "invalid-request", "not-found
 @router.get(
     "",
     openapi_extra=audited("none"),
+    response_model=Consents,
     responses=documented(EXCHANGE_PROBLEMS, ["token-missing", "role-missing"]),
     summary="What departments would fetch about me with my consent 我的授权",
 )
@@ -41,6 +43,7 @@ async def listed(
 @router.post(
     "/{consent_id}/request",
     openapi_extra=audited("consent-requested"),
+    response_model=ConsentShown,
     responses=documented(EXCHANGE_PROBLEMS, [*_STEP_PROBLEMS, "evidence-unavailable"]),
     summary="Ask for the evidence, to see it 申请调取",
 )
@@ -57,6 +60,7 @@ async def requested(
 @router.get(
     "/{consent_id}/preview",
     openapi_extra=audited("consent-previewed"),
+    response_model=ConsentPreview,
     responses=documented(EXCHANGE_PROBLEMS, _STEP_PROBLEMS),
     summary="See exactly what would go 预览",
 )
@@ -74,6 +78,7 @@ async def preview(
 @router.post(
     "/{consent_id}/release",
     openapi_extra=audited("consent-released"),
+    response_model=ConsentShown,
     responses=documented(EXCHANGE_PROBLEMS, _STEP_PROBLEMS),
     summary="Let it go to the department 同意提供",
 )
@@ -90,6 +95,7 @@ async def release(
 @router.post(
     "/{consent_id}/refusal",
     openapi_extra=audited("consent-refused"),
+    response_model=ConsentShown,
     responses=documented(EXCHANGE_PROBLEMS, _STEP_PROBLEMS),
     summary="Let nothing go 不同意提供",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 State = Literal["draft", "published", "retired"]
 
@@ -178,3 +178,19 @@ class MatterReport(BaseModel):
     paper_free: PaperFreeShown
     departments: list[dict[str, int | str]]
     open_names: list[OpenName]
+
+
+class MatterDescription(BaseModel):
+    """The description of a matter; `schemas/matters/matter.json` tells all members and their forms."""
+
+    model_config = ConfigDict(extra="allow")
+
+    code: str
+    version: int
+    title: Any
+    department: str
+    subjects: dict[str, Any]
+    materials: list[dict[str, Any]]
+
+
+REPLIES = {"matters_one": MatterDescription}

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request
 
 from exchange.audit.record import prepare, record_within
 from exchange.outbox import tables
+from exchange.outbox.replies import Messages
 from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
 from foundation.errors import NotFound
@@ -24,6 +25,7 @@ router = APIRouter(prefix="/v1/outbox", tags=["outbox"])
 @router.get(
     "",
     openapi_extra=audited("none"),
+    response_model=Messages,
     responses=documented(EXCHANGE_PROBLEMS, ["token-missing", "role-missing", "invalid-request"]),
     summary="What systems outside were told, or were not 对外推送",
 )

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from exchange.outcomes import tables
 from exchange.outcomes.decide import Decision, decide, take_task
+from exchange.outcomes.replies import EntryShown, OutcomeShown, SupervisedTask, SupervisionTasks
 from exchange.outcomes.supervise import Subject, enter, lift
 from exchange.outcomes.tables import Outcome, Task
 from exchange.ports import Exchange
@@ -71,6 +72,7 @@ class LiftRequest(BaseModel):
 @router.post(
     "/cases/{case:path}/outcome",
     openapi_extra=audited("case-outcome"),
+    response_model=OutcomeShown,
     responses=documented(
         EXCHANGE_PROBLEMS,
         [
@@ -100,6 +102,7 @@ async def outcome(
 @router.get(
     "/supervision/tasks",
     openapi_extra=audited("none"),
+    response_model=SupervisionTasks,
     responses=documented(EXCHANGE_PROBLEMS, ["token-missing", "role-missing", "invalid-request"]),
     summary="What my department is to supervise 监管任务",
 )
@@ -119,6 +122,7 @@ async def supervised(
 @router.get(
     "/supervision/tasks/{outcome_id}",
     openapi_extra=audited("supervision-task"),
+    response_model=SupervisedTask,
     responses=documented(
         EXCHANGE_PROBLEMS, ["token-missing", "role-missing", "invalid-request", "not-found"]
     ),
@@ -139,6 +143,7 @@ async def one_supervised(
     "/supervision/entries",
     status_code=201,
     openapi_extra=audited("supervision-entry"),
+    response_model=EntryShown,
     responses=documented(
         EXCHANGE_PROBLEMS,
         [*_CALLER, "subject-malformed", "not-supervised", "entry-invalid", "entry-stands"],

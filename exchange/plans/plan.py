@@ -37,7 +37,7 @@ from foundation.errors import DomainError, NotFound
 from foundation.identity.principals import Principal
 from foundation.language import _
 from foundation.signing import canonical_json, sign_compact
-from foundation.workdays import Calendar
+from foundation.workdays import Calendar, load_calendar
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,12 @@ class Planning:
     """
 
     exchange: Exchange
-    calendar: Calendar
     read: dict[str, tuple[int, Matter, Compiled]] = field(default_factory=dict)
+
+    @property
+    def calendar(self) -> Calendar:
+        """Return the days that are worked here."""
+        return load_calendar(self.exchange.settings.workdays_file)
 
     async def matter(self, code: str, version: int) -> tuple[Matter, Compiled]:
         """Return a published matter.
@@ -114,7 +118,7 @@ async def make_plan(planning: Planning, caller: Principal, wanted: Wanted, now: 
     digest = exchange.vault.fingerprint(wanted.fingerprint())
     applicant: bytes | None = None
     try:
-        known = await tables.known(exchange.pool, wanted.matter, caller.id, wanted.key, now)
+        known = await _known(exchange, caller, wanted, now)
         if known.id is not None:
             return await _again(exchange, caller, wanted, known, digest, now)
         if known.version is None:
@@ -138,12 +142,7 @@ async def make_plan(planning: Planning, caller: Principal, wanted: Wanted, now: 
             )
         )
         raise
-    offering = _offers_anything(matter)
-    done = (
-        await tables.done(exchange.pool, caller.department, case.reference, matter.code, applicant)
-        if offering
-        else []
-    )
+    done = [each for each in known.done if each.applicant == applicant]
     signed = frozenset(each.template for each in done if each.template is not None)
     released = frozenset(each.material for each in done if each.kind == "consent")
     there = case.brought | released
@@ -231,10 +230,11 @@ async def make_plan(planning: Planning, caller: Principal, wanted: Wanted, now: 
         sealed=exchange.vault.seal(orjson.dumps(kept), place(plan_id)),
     )
     try:
-        async with exchange.pool.acquire() as connection, connection.transaction():
-            await tables.add(connection, new, wanted.key, digest, record, rows, offers, offering=offering)
+        await tables.add(
+            exchange.pool, new, wanted.key, digest, record, rows, offers, superseding=known.offers_open
+        )
     except asyncpg.UniqueViolationError:
-        known = await tables.known(exchange.pool, wanted.matter, caller.id, wanted.key, now)
+        known = await _known(exchange, caller, wanted, now)
         return await _again(exchange, caller, wanted, known, digest, now)
     return reply
 
@@ -268,10 +268,9 @@ async def _again(
     return reply
 
 
-def _offers_anything(matter: Matter) -> bool:
-    return (
-        any(each.consent for each in matter.materials)
-        or '"commitment"' in orjson.dumps(matter.document["materials"]).decode()
+async def _known(exchange: Exchange, caller: Principal, wanted: Wanted, now: datetime) -> Known:
+    return await tables.known(
+        exchange.pool, wanted.matter, caller.id, wanted.key, caller.department, wanted.case, now
     )
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 from exchange.plans import cases, following_states
 from exchange.plans.errors import PlanKeyInvalid
 from exchange.plans.plan import Planning, Wanted, make_plan
+from exchange.plans.replies import CaseEvidence, FollowingMaterials, PlanResult
 from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
 from foundation.identifiers import contains_citizen_id
@@ -45,39 +46,6 @@ class PlanRequest(BaseModel):
     subjects: Annotated[dict[Code, CleanText], Field(min_length=1, max_length=10)]
     inputs: Annotated[dict[Code, CleanText | StrictBool | StrictInt], Field(max_length=60)] = {}
     brought: Annotated[list[Code], Field(max_length=200)] = []
-
-
-class PlannedMaterial(BaseModel):
-    """What is to be done about a material.
-
-    `state`: brought, settled, by-consent, by-commitment, may-follow or to-bring. `reasons`: why what would have been
-    better does not do. `answers`: places in the plan's `answers`. `follows_until`: the last moment of its last day.
-    """
-
-    id: str
-    name: str
-    required: bool
-    state: str
-    reasons: list[str]
-    answers: list[int]
-    settled_by: str | None = None
-    records: list[str] | None = None
-    follows_until: str | None = None
-    consents: list[str] | None = None
-    commitments: list[dict[str, str | None]] | None = None
-
-
-class PlanResult(BaseModel):
-    """The plan, with every signed answer (compact JWS) and the plan itself as one."""
-
-    plan: str
-    matter: dict[str, str | int]
-    case: str
-    materials: list[PlannedMaterial]
-    answers: list[dict[str, str]]
-    prerequisites: list[dict[str, str | bool]]
-    statement: str
-    receipt: dict[str, str]
 
 
 @router.post(
@@ -124,6 +92,7 @@ async def plan(
 @router.get(
     "/cases/{case:path}/evidence",
     openapi_extra=audited("case-evidence"),
+    response_model=CaseEvidence,
     responses=documented(
         EXCHANGE_PROBLEMS, ["token-missing", "role-missing", "invalid-request", "not-found"]
     ),
@@ -142,6 +111,7 @@ async def evidence(
 @router.put(
     "/cases/{case:path}/materials/{material}/brought",
     openapi_extra=audited("material-brought"),
+    response_model=FollowingMaterials,
     responses=documented(
         EXCHANGE_PROBLEMS, ["token-missing", "role-missing", "invalid-request", "not-found"]
     ),
@@ -163,6 +133,7 @@ async def brought(
 @router.get(
     "/materials-to-follow",
     openapi_extra=audited("none"),
+    response_model=FollowingMaterials,
     responses=documented(EXCHANGE_PROBLEMS, ["token-missing", "role-missing", "invalid-request"]),
     summary="What my department still waits for 待补材料",
 )
@@ -182,6 +153,7 @@ async def to_follow(
 @router.get(
     "/me/materials-to-follow",
     openapi_extra=audited("none"),
+    response_model=FollowingMaterials,
     responses=documented(EXCHANGE_PROBLEMS, ["token-missing", "role-missing"]),
     summary="What I still have to bring 我的待补材料",
 )

@@ -92,6 +92,8 @@ class Known:
         version: of the matter's published description; None: there is none.
         granted: the client has a grant in force for the matter.
         request, sealed, applicant, id: of the plan that this key was answered with; None: of none.
+        done: what people released or signed for the same case and matter.
+        offers_open: earlier plans of the case have offers that are open.
     """
 
     version: int | None
@@ -100,12 +102,15 @@ class Known:
     request: bytes | None
     sealed: bytes | None
     applicant: bytes | None
+    done: tuple[Done, ...]
+    offers_open: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
     """A consent that was released, or a commitment that was signed, for the same case before."""
 
+    applicant: bytes
     kind: str
     material: str
     template: str | None
@@ -159,14 +164,13 @@ _KNOWN = """
 SELECT (SELECT version FROM exchange.matter WHERE code = $1 AND state = 'published') AS version,
        EXISTS (SELECT FROM exchange.share_grant WHERE client_id = $2 AND ended_at IS NULL AND $1 = ANY(matters)
                AND valid_from <= $4 AND $4 < valid_until) AS granted,
-       p.id, p.request, p.sealed, p.applicant
+       p.id, p.request, p.sealed, p.applicant,
+       (SELECT jsonb_agg(jsonb_build_array(o.state, encode(e.applicant, 'hex'), o.kind, o.material, o.template,
+                                            o.records))
+        FROM exchange.plan e JOIN exchange.plan_offer o ON o.plan = e.id
+        WHERE e.department = $5 AND e.case_ref = $6 AND e.matter = $1
+          AND (o.state IN ('offered', 'requested', 'previewed') OR o.state IN ('released', 'signed') AND o.settles))
 FROM (SELECT 1) AS one LEFT JOIN exchange.plan p ON p.client_id = $2 AND p.key = $3
-"""
-
-_DONE = """
-SELECT o.kind, o.material, o.template, o.records FROM exchange.plan_offer o JOIN exchange.plan p ON p.id = o.plan
-WHERE p.department = $1 AND p.case_ref = $2 AND p.matter = $3 AND p.applicant = $4
-  AND o.state IN ('released', 'signed') AND o.settles
 """
 
 _ADD = """
@@ -189,19 +193,25 @@ FROM unnest($17::text[], $18::boolean[], $19::text[], $20::text[], $21::text[], 
 """Plan, materials and access record stand or fall together."""
 
 
-async def known(pool: Any, matter: str, client_id: str, key: str, now: datetime) -> Known:
+async def known(
+    pool: Any, matter: str, client_id: str, key: str, department: str, case_ref: str, now: datetime
+) -> Known:
     """Return what is there when a plan is asked for, in one round trip."""
-    return Known(*await pool.fetchrow(_KNOWN, matter, client_id, key, now))
-
-
-async def done(pool: Any, department: str, case_ref: str, matter: str, applicant: bytes) -> list[Done]:
-    """Return what people have released or signed for a case."""
-    rows = await pool.fetch(_DONE, department, case_ref, matter, applicant)
-    return [Done(row["kind"], row["material"], row["template"], tuple(row["records"])) for row in rows]
+    version, granted, plan_id, request, sealed, whose, offers = await pool.fetchrow(
+        _KNOWN, matter, client_id, key, now, department, case_ref
+    )
+    done, is_open = [], False
+    for state, applicant, kind, material, template, records in offers or ():
+        if state in OPEN_STATES:
+            is_open = True
+        else:
+            ids = tuple(uuid.UUID(each) for each in records)
+            done.append(Done(bytes.fromhex(applicant), kind, material, template, ids))
+    return Known(version, granted, plan_id, request, sealed, whose, tuple(done), is_open)
 
 
 async def add(
-    connection: Any,
+    pool: Any,
     new: Plan,
     key: str,
     request: bytes,
@@ -209,18 +219,17 @@ async def add(
     materials: Sequence[MaterialRow],
     offers: Sequence[OfferRow],
     *,
-    offering: bool,
+    superseding: bool,
 ) -> None:
     """Store a plan with its access record; open offers of earlier plans for the same case give way.
 
     Args:
-        offering: the matter has materials that people may consent or commit to.
+        superseding: earlier plans of the case have open offers.
 
     Raises:
         asyncpg.UniqueViolationError: the key was answered by another plan meanwhile.
     """
-    await connection.execute(
-        _ADD,
+    values = (
         new.id,
         new.client_id,
         key,
@@ -247,8 +256,27 @@ async def add(
         [each.follows_until for each in materials],
         [each.remind_at for each in materials],
     )
-    if not offering:
+    if not offers and not superseding:
+        await pool.execute(_ADD, *values)
         return
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(_ADD, *values)
+        if superseding:
+            await _supersede(connection, new)
+        await connection.executemany(
+            "INSERT INTO exchange.plan_offer (id, plan, material, kind, template, person, state, made_at, expires_at,"
+            " changed_at, questions) VALUES ($1, $2, $3, $4, $5, $6, 'offered', $7, $8, $7, $9)",
+            [
+                (
+                    each.id, new.id, each.material, each.kind, each.template, each.person, new.made_at,
+                    each.expires_at, each.questions,
+                )
+                for each in offers
+            ],
+        )  # fmt: skip
+
+
+async def _supersede(connection: Any, new: Plan) -> None:
     await connection.execute(
         "UPDATE exchange.plan_offer o SET state = 'superseded', evidence = NULL, changed_at = $4"
         " FROM exchange.plan p WHERE p.id = o.plan AND p.department = $1 AND p.case_ref = $2 AND p.matter = $3"
@@ -259,17 +287,6 @@ async def add(
         new.made_at,
         list(OPEN_STATES),
     )
-    await connection.executemany(
-        "INSERT INTO exchange.plan_offer (id, plan, material, kind, template, person, state, made_at, expires_at,"
-        " changed_at, questions) VALUES ($1, $2, $3, $4, $5, $6, 'offered', $7, $8, $7, $9)",
-        [
-            (
-                each.id, new.id, each.material, each.kind, each.template, each.person, new.made_at,
-                each.expires_at, each.questions,
-            )
-            for each in offers
-        ],
-    )  # fmt: skip
 
 
 async def find(connection: Any, plan_id: uuid.UUID) -> Plan | None:

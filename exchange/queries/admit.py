@@ -54,13 +54,13 @@ async def admit(
     except FieldNotGranted as refusal:
         refusal.pointer = prepared.place(str(refusal.values["field"]))
         raise
+    exchange.misses.require_few(caller.id, now)
     source = exchange.relays.source_of(prepared.resource)
     if source is not None:
         if mode is not Mode.VERIFY:
             raise SourceRefused(_("a live source compares what is claimed; it discloses nothing"))
         # Where the subject lives is not known here: a grant for some divisions does not hold.
         return Admitted(await exchange.grants.take(for_subject(covering, None), now), None, source)
-    exchange.misses.require_few(caller.id, now)
     known = await find(exchange, prepared, now)
     try:
         allowing = for_subject(covering, None if known is None else known.division)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from exchange.audit.receipt import answer_digest, receipt
+from exchange.audit.receipt import receipt
 from exchange.audit.record import prepare
 from exchange.grants.grant import Mode
 from exchange.ports import Exchange
@@ -19,6 +20,7 @@ from foundation.identity.principals import Principal
 from foundation.signing import canonical_json, sign_compact
 
 PURPOSE = "answer"
+RECEIPT = "receipt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,12 @@ async def attest(
     """Write the access record, durably; then sign the very statement that the record commits to, with the receipt.
 
     Args:
+        answer: the statement without its receipt (`exchange.queries.answer.statement`).
         further: facts of the record.
     """
+    # The statement is spelled once: the receipt goes between its members, in their order.
+    before = canonical_json({name: value for name, value in answer.items() if name < RECEIPT})[:-1]
+    after = canonical_json({name: value for name, value in answer.items() if name > RECEIPT})[1:]
     record = prepare(
         mode.value,
         "answered",
@@ -52,13 +58,13 @@ async def attest(
         subject=prepared.subject,
         grant=str(admitted.grant.id),
         purpose=admitted.grant.purpose,
-        answer_sha256=answer_digest(answer),
+        answer_sha256=hashlib.sha256(b"%b,%b" % (before, after)).hexdigest(),
         **_asked(prepared.question, sorted(prepared.fields)),
         **further,
     )
     await exchange.recorder.record(record)
     promise = receipt(record, exchange.settings.ledger_origin)
-    payload = canonical_json({**answer, "receipt": promise})
+    payload = b'%b,"%b":%b,%b' % (before, RECEIPT.encode(), canonical_json(promise), after)
     return Attested(sign_compact(exchange.keys.signer(PURPOSE), payload, TYPE), promise)
 
 

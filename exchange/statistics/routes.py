@@ -14,6 +14,7 @@ from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
 from exchange.statistics import tables
 from exchange.statistics.proofs import METHOD, Saved, SavedProof, Scope
+from exchange.statistics.replies import ProofsSaved, SavedProofs
 from foundation.civil import day_begins
 from foundation.errors import DomainError
 from foundation.identity.guard import audited, requires
@@ -36,6 +37,7 @@ class CursorMalformed(DomainError):
 @router.get(
     "/proofs-saved",
     openapi_extra=audited("none"),
+    response_model=ProofsSaved,
     responses=documented(EXCHANGE_PROBLEMS, _PROBLEMS),
     summary="Proofs not asked for, by matter, department and month 免提交证明统计",
 )
@@ -78,6 +80,7 @@ async def proofs_saved(
 @router.get(
     "/proofs-saved/records",
     openapi_extra=audited("none"),
+    response_model=SavedProofs,
     responses=documented(EXCHANGE_PROBLEMS, [*_PROBLEMS, "cursor-malformed"]),
     summary="The plans and access records behind the numbers",
 )

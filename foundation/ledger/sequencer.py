@@ -285,8 +285,7 @@ def _grow(
         bundles = extend_bundles(tiles, size, entries)
     except TileError as error:
         raise SequencerError("tiles-damaged", str(error)) from error
-    for path, data in (*bundles, *grown.tiles):
-        tiles.write(path, data)
+    tiles.write_many((*bundles, *grown.tiles))
     checkpoint = Checkpoint(signer.origin, grown.new_size, grown.root)
     return TreeHead(
         grown.new_size,

@@ -126,23 +126,41 @@ class DirectoryTiles:
             ValueError: the path is not one of a log.
             OSError: it cannot be written; what was there before is still there.
         """
-        if not PUBLISHED_PATH.fullmatch(path):
-            raise ValueError(f"{path} is not a path of a log")
-        target = self.root / path
-        made = _make_folders(target.parent)
-        temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+        self.write_many([(path, data)])
+
+    def write_many(self, files: Iterable[tuple[str, bytes]]) -> None:
+        """Put files in place, each at once, as `write` does; all are on the disk when this returns.
+
+        All are written before the first is synced: the disk then takes them together, and a folder is synced once.
+
+        Raises:
+            ValueError, OSError: as for `write`; some of the files may be in place then.
+        """
+        written: list[tuple[Path, Path]] = []
+        folders: dict[Path, None] = {}
         try:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
+            for path, data in files:
+                if not PUBLISHED_PATH.fullmatch(path):
+                    raise ValueError(f"{path} is not a path of a log")
+                target = self.root / path
+                folders.update(dict.fromkeys((target.parent, *_make_folders(target.parent))))
+                temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+                written.append((temporary, target))
+                with temporary.open("xb") as file:
+                    file.write(data)
+            for temporary, target in written:
+                self._place(temporary, target)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            for temporary, _target in written:
+                temporary.unlink(missing_ok=True)
             raise
         # A name survives a power cut only when its folder is synced too.
-        for folder in (target.parent, *made):
+        for folder in folders:
             _sync_folder(folder)
+
+    def _place(self, temporary: Path, target: Path) -> None:
+        _sync_file(temporary)
+        temporary.replace(target)
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[bool]:
@@ -478,6 +496,11 @@ def _make_folders(folder: Path) -> list[Path]:
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     return [each.parent for each in missing]
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

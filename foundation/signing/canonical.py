@@ -48,6 +48,8 @@ def _is_usual(value: Any, depth: int) -> bool:
         members = value
     else:
         return kind in _SCALARS
+    if _SCALARS.issuperset(map(type, members)):  # most are: this is the hot path, so no loop of ours
+        return True
     for member in members:
         if type(member) in _SCALARS:
             continue

@@ -25,6 +25,11 @@ from license_registry.verifying.verdict import (
 
 KIND: Final = "answer"
 ANSWER_TYPE: Final = "zhengtong-answer+jwt"
+STATEMENT_TYPES: Final = {
+    "zhengtong-plan+jwt": "plan",
+    "zhengtong-commitment+jwt": "commitment",
+}
+"""Further statements that the exchange signs by the same keys, and what each is."""
 CLOCK_SKEW_SECONDS: Final = 60
 _TOLD = ("purpose", "matter", "case", "department")
 _SHOWN = (
@@ -40,24 +45,38 @@ _SHOWN = (
     "sources",
     "as_of",
     "freshness",
+    "matter_version",
+    "materials",
+    "answers",
+    "prerequisites",
+    "template",
+    "template_version",
+    "text_sha256",
+    "signed_by",
+    "material",
 )
 NEWEST_VERSION: Final = 2
 """Of the statement; one without a version is a verification of the first."""
 
 
-def verify_answer(text: str, trust: Trust, now: datetime) -> Verdict:
-    """Verify a compact JWS of the exchange. It says what a register held at its date, and does not go out of date."""
+def verify_answer(text: str, trust: Trust, now: datetime, typ: str = ANSWER_TYPE) -> Verdict:
+    """Verify a compact JWS of the exchange. It says what a register held at its date, and does not go out of date.
+
+    Args:
+        typ: what it must be by its signed header: an answer, or one of STATEMENT_TYPES.
+    """
+    kind = STATEMENT_TYPES.get(typ, KIND)
     try:
-        verified = verify_compact(text, trust.public_keys, ANSWER_TYPE, frozenset(Algorithm))
+        verified = verify_compact(text, trust.public_keys, typ, frozenset(Algorithm))
         claims = orjson.loads(verified.payload)
         signed_at, version = int(claims["iat"]), int(claims.get("version", 1))
     except BadJws as error:
-        return refused(KIND, _("the signature does not hold: {reason}"), reason=error.code)
+        return refused(kind, _("the signature does not hold: {reason}"), reason=error.code)
     except (KeyError, TypeError, ValueError):
-        return refused(KIND, _("the signed part is not an answer"))
+        return refused(kind, _("the signed part is not an answer"))
     if version > NEWEST_VERSION:
         reason = _("it is of version {version}, which this program does not know yet"), {"version": version}
-        return Verdict(KIND, Result.VOID, {SIGNATURE: True, TYPE: False}, reasons={TYPE: reason})
+        return Verdict(kind, Result.VOID, {SIGNATURE: True, TYPE: False}, reasons={TYPE: reason})
     signed = judge_key(trust, verified.header["kid"], ANSWER, now)
     reasons: dict[str, Reason] = {}
     if signed.refusal is not None:
@@ -74,7 +93,7 @@ def verify_answer(text: str, trust: Trust, now: datetime) -> Verdict:
     }
     good = all(passed is not False for passed in checks.values())
     return Verdict(
-        KIND,
+        kind,
         Result.VALID if good else Result.VOID,
         checks,
         {name: claims[name] for name in _SHOWN if name in claims} if signed.entitled else {},

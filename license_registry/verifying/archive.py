@@ -50,7 +50,6 @@ from license_registry.verifying.copy import verify_copy
 from license_registry.verifying.credential import verify_credential
 from license_registry.verifying.errors import FileUnreadable
 from license_registry.verifying.logged import verify_logged
-from license_registry.verifying.statement import COMMITMENT_TYPE, PLAN_TYPE, verify_statement
 from license_registry.verifying.trust import CREDENTIAL, Trust, TrustUnusable, judge_key
 from license_registry.verifying.verdict import (
     CERTIFICATE,
@@ -220,8 +219,8 @@ def _parts(files: Mapping[str, bytes], trust: Trust, made_at: datetime) -> list[
         "licences": lambda text: verify_credential(text, then, made_at, require_status=True),
         "copies": lambda text: verify_copy(text, then, None),
         "answers": lambda text: verify_answer(text, then, made_at),
-        "plans": lambda text: verify_statement(text, PLAN_TYPE, then, made_at),
-        "commitments": lambda text: verify_statement(text, COMMITMENT_TYPE, then, made_at),
+        "plans": lambda text: verify_answer(text, then, made_at, "zhengtong-plan+jwt"),
+        "commitments": lambda text: verify_answer(text, then, made_at, "zhengtong-commitment+jwt"),
     }
     return [
         (path, verify[folder](data.decode("ascii", "replace").strip()))

@@ -12,14 +12,13 @@ import orjson
 from foundation.language import _
 from foundation.signing import decode_base64url
 from license_registry.verifying import images
-from license_registry.verifying.answer import verify_answer
+from license_registry.verifying.answer import ANSWER_TYPE, STATEMENT_TYPES, verify_answer
 from license_registry.verifying.archive import verify_archive
 from license_registry.verifying.copy import TYPE as COPY_TYPE
 from license_registry.verifying.copy import verify_copy
 from license_registry.verifying.credential import verify_credential, verify_offline_code
 from license_registry.verifying.errors import FileUnreadable
 from license_registry.verifying.offline_code import PREFIX
-from license_registry.verifying.statement import KINDS, verify_statement
 from license_registry.verifying.trust import Trust
 from license_registry.verifying.verdict import Verdict
 
@@ -65,9 +64,9 @@ def verify_bytes(data: bytes, name: str, trust: Trust, now: datetime, ways: Ways
         return verify_credential(text, trust, now, require_status=ways.require_status)
     if text.count(".") == 2:
         typ = _type(text)
-        if typ in KINDS:
-            return verify_statement(text, str(typ), trust, now)
-        return (verify_copy if typ == COPY_TYPE else verify_answer)(text, trust, now)
+        if typ == COPY_TYPE:
+            return verify_copy(text, trust, now)
+        return verify_answer(text, trust, now, typ if typ in STATEMENT_TYPES else ANSWER_TYPE)
     raise FileUnreadable(_("{file} holds no licence"), file=name)
 
 
@@ -77,12 +76,12 @@ def is_package(path: Path) -> bool:
         return file.read(len(ZIP)) == ZIP
 
 
-def _type(token: str) -> object:
+def _type(token: str) -> str:
     """Return what a token says that it is; whether that holds is checked with its signature."""
     try:
-        return orjson.loads(decode_base64url(token.partition(".")[0])).get("typ")
+        return str(orjson.loads(decode_base64url(token.partition(".")[0])).get("typ"))
     except (AttributeError, ValueError):
-        return None
+        return ""
 
 
 def _text(data: bytes, name: str) -> str:

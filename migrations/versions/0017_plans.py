@@ -129,7 +129,37 @@ CREATE TABLE exchange.supervision_task (
 CREATE INDEX supervision_task_department ON exchange.supervision_task (department, made_at);
 """
 
+ENTITLEMENTS = """
+CREATE TABLE exchange.entitlement_run (
+    id uuid PRIMARY KEY,
+    rule text NOT NULL,
+    rule_version integer NOT NULL,
+    client_id text NOT NULL,
+    department text NOT NULL,
+    state text NOT NULL,
+    problem text,
+    last bytea NOT NULL,
+    screened integer NOT NULL DEFAULT 0,
+    made_at timestamptz NOT NULL,
+    changed_at timestamptz NOT NULL
+);
+CREATE INDEX entitlement_run_department ON exchange.entitlement_run (department, made_at);
+CREATE INDEX entitlement_run_open ON exchange.entitlement_run (made_at) WHERE state = 'open';
+
+CREATE TABLE exchange.entitlement_found (
+    id uuid PRIMARY KEY,
+    run uuid NOT NULL REFERENCES exchange.entitlement_run (id),
+    subject bytea NOT NULL,
+    sealed bytea NOT NULL,
+    state text NOT NULL,
+    changed_at timestamptz NOT NULL
+);
+CREATE INDEX entitlement_found_run ON exchange.entitlement_found (run, id);
+CREATE INDEX entitlement_found_subject ON exchange.entitlement_found (subject);
+"""
+
 
 def upgrade() -> None:
     op.execute(PLANS)
     op.execute(OUTCOMES)
+    op.execute(ENTITLEMENTS)

@@ -37,6 +37,7 @@ import exchange.batches.tables
 import exchange.catalog.tables
 import exchange.commitments.tables
 import exchange.corrections.tables
+import exchange.entitlements.tables
 import exchange.grants.tables
 import exchange.matters.decisions
 import exchange.matters.tables

@@ -11,6 +11,7 @@ import signal
 import sys
 import uuid
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,6 @@ from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
 from exchange.registers.schemas import load_registers
 from foundation import database
-from foundation.ledger import DirectoryTiles
 from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings, load_master_key
 from foundation.signing import KeyStore
@@ -72,24 +72,19 @@ async def main(home: str, address: str, batch: str, step: str, when: str, turn: 
         async with recorder.running(), lookups.running():
             catalogue = FollowedCatalogue(pool, {})
             await catalogue.refresh(datetime.now(UTC))
-            absent: Any = None  # what these batches do not need
-            exchange = Exchange(
-                settings,
-                pool,
-                database.engine(address),
-                open_vault(settings, datetime.now(UTC)),
-                KeyStore(settings.keys_folder / "signing", load_master_key(settings)),
-                recorder,
-                Grants(pool),
-                lookups,
-                catalogue,
-                DirectoryTiles(settings.ledger_folder),
-                absent,
-                Freshness(pool),
-                absent,
-                absent,
-                absent,
-            )
+            needed: dict[str, Any] = {
+                "settings": settings,
+                "pool": pool,
+                "engine": database.engine(address),
+                "vault": open_vault(settings, datetime.now(UTC)),
+                "keys": KeyStore(settings.keys_folder / "signing", load_master_key(settings)),
+                "recorder": recorder,
+                "grants": Grants(pool),
+                "lookups": lookups,
+                "catalogue": catalogue,
+                "freshness": Freshness(pool),
+            }
+            exchange = Exchange(**dict.fromkeys(field.name for field in fields(Exchange)) | needed)
             working = asyncio.create_task(work.work_forever(exchange))
             while not working.done():
                 found = await tables.find(pool, uuid.UUID(batch))

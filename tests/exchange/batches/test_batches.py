@@ -12,7 +12,7 @@ import orjson
 import pytest
 from joserfc.jwk import ECKey
 
-from exchange.batches import accept
+from exchange.batches import accept, work
 from exchange.batches.batch import BatchResultKeyUnusable
 from exchange.batches.reading import verify_lines
 from exchange.batches.sealing import BatchResultBroken
@@ -409,3 +409,17 @@ def test_a_query_discloses_what_the_grant_says_and_masks_the_rest(service: Servi
     assert records(service, batch)[0]["fields"] == sorted(fields)
     refused = curious.send(lines({"subject": PEOPLE[1]}), key="q2", mode="query", fields=["name", "address"])
     assert refused.json()["type"] == "urn:zhengtong:problem:field-not-granted"
+
+
+def test_auditors_find_a_batch_that_tries_identifiers_out(
+    service: Service, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "MANY_UNKNOWN", 2)
+    fishing = client("fishing")
+    unknown = {"subject": STRANGER, "claims": {"name": "某人"}}
+    for key, rows in (("few", [unknown, claim(1), claim(2)]), ("many", [unknown, unknown, claim(1)])):
+        fishing.wait(fishing.send(lines(*rows), key=key).json()["id"])
+    ((count, facts),) = service.sql(
+        "SELECT count, facts FROM exchange.audit_finding WHERE client = 'fishing' AND kind = 'batch-mostly-unknown'"
+    )
+    assert (count, facts["unknown"], facts["asked"]) == (1, 2, 3)

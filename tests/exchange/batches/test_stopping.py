@@ -198,4 +198,5 @@ def test_batches_take_turns(
     monkeypatch.setattr(work, "MOST_WAITING_FOR_THE_LOG", 100_000)
     busy.wait(first)
     busy.wait(second)
-    assert turns == [first, second] * 4
+    # Batches of other tests may have woken up meanwhile.
+    assert [turn for turn in turns if turn in (first, second)] == [first, second] * 4

@@ -89,6 +89,7 @@ def test_a_new_house_publishes_what_comes_along(service: Service) -> None:
         "lead_source": "population",
         "owner": "示范市公安局",
     }
+    assert set(persons["derived"]) == {"licences", "represents", "entries"}
     told = {each["resource"]: each for each in read(service, "/changes")["changes"]}
     assert (told["persons-basic"]["kind"], told["persons-basic"]["version"]) == ("new", 1)
 

@@ -22,6 +22,7 @@ from foundation.identifiers import Uscc
 from foundation.settings import Settings
 from foundation.signing import Algorithm, PublicKey, verify_compact
 from foundation.workdays import load_calendar
+from license_registry.presenting.check import Result
 from tests.conftest import MARKET, Service, free_port, fresh_database, serving
 from tests.exchange.plans.conftest import (
     PERSON,
@@ -31,6 +32,7 @@ from tests.exchange.plans.conftest import (
     grant,
     material,
     matter,
+    offline,
     planned,
     put_matter,
     states,
@@ -154,6 +156,8 @@ def test_the_text_is_read_and_signed_and_settles_the_material(service: Service, 
     assert (said["template"], said["case"], said["signed_by"]) == ("marital-status-truthful", "k1", "session")
     assert subject_matches(said, PERSON)
     assert PERSON not in str(said)
+    found = offline(service, signed.json()["statement"])
+    assert (found.kind, found.result, found.told["case"]) == ("commitment", Result.VALID, "k1")
     # Verified after 20 working days, at the end of the last.
     verify_at = datetime.fromisoformat(signed.json()["verify_at"]).astimezone(CHINA)
     signed_at = datetime.fromisoformat(signed.json()["signed_at"]).astimezone(CHINA)

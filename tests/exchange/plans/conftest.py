@@ -22,6 +22,10 @@ from foundation.identifiers import CitizenId
 from foundation.identity.principals import Role
 from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings
+from foundation.signing import PublicKey
+from license_registry.verifying.file import Ways, verify_bytes
+from license_registry.verifying.trust import Trust, TrustedKey
+from license_registry.verifying.verdict import Verdict
 from tests.conftest import MARKET, Service
 
 PERSON = CitizenId.compute("990101", date(1980, 2, 29), 123).reveal()
@@ -130,6 +134,13 @@ def planned(service: Service, system: System, code: str, **changes: Any) -> dict
     assert reply.status_code == 200, reply.text
     plan: dict[str, Any] = reply.json()
     return plan
+
+
+def offline(service: Service, statement: str) -> Verdict:
+    """Verify a statement as `zhengtong verify` does, knowing the published keys and nothing else."""
+    found = service.http.get("/jwks.json").json()["keys"]
+    keys = {key["kid"]: TrustedKey(PublicKey.from_jwk(key), None) for key in found}
+    return verify_bytes(statement.encode(), "statement", Trust(keys), datetime.now(UTC), Ways())
 
 
 def states(plan: dict[str, Any]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from exchange.queries.answer import subject_matches
 from exchange.queries.attest import TYPE as ANSWER_TYPE
 from foundation.identity.principals import Role
 from foundation.signing import Algorithm, PublicKey, verify_compact
+from license_registry.presenting.check import Result
 from tests.conftest import Service
 from tests.exchange.plans.conftest import (
     PERSON,
@@ -27,6 +28,7 @@ from tests.exchange.plans.conftest import (
     claims,
     grant,
     material,
+    offline,
     planned,
     send,
     states,
@@ -113,6 +115,11 @@ def test_the_plan_is_a_signed_statement_that_its_record_commits_to(
     assert (statement["plan"], statement["department"]) == (plan["plan"], fund.department)
     assert statement["materials"] == plan["materials"]
     assert statement["answers"] == [each["record"] for each in plan["answers"]]
+    found = offline(service, plan["statement"])
+    assert (found.kind, found.result, found.told["case"]) == ("plan", Result.VALID, "2025-signed")
+    assert found.fields["materials"] == plan["materials"]
+    head, body, signature = plan["statement"].split(".")
+    assert offline(service, f"{head}.{body[:-4]}AAAA.{signature}").result is Result.VOID
     applicant = {"subject": statement["subjects"]["applicant"]}
     assert subject_matches(applicant, PERSON)
     assert not subject_matches(applicant, STRANGER)
@@ -355,6 +362,29 @@ def test_a_material_that_follows_is_reminded_of_and_marked_when_it_comes_late(
     assert not fund.call(service.http, "GET", "/exchange/v1/materials-to-follow?late=true").json()[
         "materials"
     ]
+
+
+def test_a_matter_that_asks_for_more_than_a_plan_may_is_refused(
+    service: Service, fund: System, setting_up: SettingUp
+) -> None:
+    many = [material(f"m{n}", {"all_of": [claims(name=f"n{turn}") for turn in range(20)]}) for n in range(26)]
+    reply = send(service, fund, setting_up("huge", *many))
+    assert (reply.status_code, reply.json()["type"]) == (422, "urn:zhengtong:problem:matter-malformed")
+    assert records(service, "2025-huge")[-1]["reason"] == "matter-malformed"
+
+
+def test_the_largest_plan_is_answered(service: Service, fund: System, setting_up: SettingUp) -> None:
+    many = [
+        material(f"m{n}", {"any_of": [claims(name=f"n{n}-{turn}") for turn in range(20)]}) for n in range(25)
+    ]
+    plan = planned(service, fund, setting_up("largest", *many))
+    assert {(each["state"], *each["reasons"]) for each in plan["materials"]} <= {
+        ("to-bring", "mismatch"),
+        ("to-bring", "mismatch", "late"),
+        ("to-bring", "mismatch", "quota"),
+        ("to-bring", "mismatch", "late", "quota"),
+        ("to-bring", "mismatch", "quota", "late"),
+    }
 
 
 def test_what_a_plan_keeps_is_sealed(service: Service) -> None:

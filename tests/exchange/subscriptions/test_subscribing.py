@@ -113,7 +113,7 @@ def test_a_change_arrives_signed_by_the_published_keys_and_the_person_sees_it(
     until(lambda: bool(receiver.got))
     (got,) = receiver.got
     check = verifier(service.http.get("/jwks.json").json())
-    check.verify(got, max_age=timedelta(minutes=1), body=got.content)
+    check.verify(got, max_age=timedelta(minutes=5), body=got.content)
     (event,) = receiver.events()
     assert (event["reference"], event["fields"], event["resource"]) == ("case17", ["name"], "persons-basic")
     accesses = service.http.get("/exchange/v1/me/accesses", headers=service.person(PERSON)).json()["accesses"]

@@ -216,11 +216,11 @@ class FailingTiles(DirectoryTiles):
         self.left = fail_at
         self.persisted = persisted
 
-    def write(self, path: str, data: bytes) -> None:
+    def _place(self, temporary: Path, target: Path) -> None:
         self.left -= 1
         if self.left == 0 and not self.persisted:
             raise Killed
-        super().write(path, data)
+        super()._place(temporary, target)
         if self.left == 0:
             raise Killed
 
@@ -424,10 +424,10 @@ def test_cancelled_while_writing_leaves_no_writer_behind(ledger_database: str, t
         written: list[str] = []
 
         class Slow(DirectoryTiles):
-            def write(self, path: str, data: bytes) -> None:
+            def _place(self, temporary: Path, target: Path) -> None:
                 loop.call_soon_threadsafe(started.set)
-                super().write(path, data)
-                written.append(path)
+                super()._place(temporary, target)
+                written.append(target.name)
 
         task = asyncio.create_task(sequence_once(connection, Slow(tiles.root), SIGNER, NOW))
         await started.wait()
@@ -552,11 +552,11 @@ def test_running_on_and_on(
     class Stumbling(DirectoryTiles):
         stumbles = 2
 
-        def write(self, path: str, data: bytes) -> None:
-            if path != "checkpoint" and self.stumbles:
+        def _place(self, temporary: Path, target: Path) -> None:
+            if target.name != "checkpoint" and self.stumbles:
                 self.stumbles -= 1
                 raise OSError(28, "No space left on device")
-            super().write(path, data)
+            super()._place(temporary, target)
 
     async def story(connection: Any) -> None:
         async with asyncpg.create_pool(ledger_database, min_size=1, max_size=2) as pool:

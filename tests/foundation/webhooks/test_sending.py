@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import ssl
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,7 +33,9 @@ def send(url: str, reach: Reach = HERE, **options: object) -> str | None:
     async def work() -> str | None:
         sender = Sender(reach, **options)  # type: ignore[arg-type]
         try:
-            return await sender.send(url, b'{"events":[]}', {"Zhengtong-Notice": "x"}, SIGNER, NOW)
+            return await sender.send(
+                url, b'{"events":[]}', {"Zhengtong-Notice": "x"}, SIGNER, datetime.now(UTC)
+            )
         finally:
             await sender.close()
 
@@ -47,7 +48,7 @@ def test_it_arrives_signed() -> None:
     (got,) = receiver.got
     assert got.headers["zhengtong-notice"] == "x"
     check = verifier({"keys": [{**SIGNER.public.to_jwk(), "kid": SIGNER.kid}]})
-    (result,) = check.verify(got, max_age=timedelta(minutes=1), body=got.content)
+    (result,) = check.verify(got, max_age=timedelta(minutes=5), body=got.content)
     assert set(result.covered_components) - {'"@signature-params"'} == {
         '"@method"',
         '"@target-uri"',
@@ -56,9 +57,9 @@ def test_it_arrives_signed() -> None:
     }
     altered = httpx.Request("POST", f"{got.url}1", headers=got.headers, content=got.content)
     with pytest.raises(HTTPMessageSignaturesException):
-        check.verify(altered, max_age=timedelta(minutes=1))
+        check.verify(altered, max_age=timedelta(minutes=5))
     with pytest.raises(HTTPMessageSignaturesException):
-        check.verify(got, max_age=timedelta(minutes=1), body=got.content + b" ")
+        check.verify(got, max_age=timedelta(minutes=5), body=got.content + b" ")
 
 
 @pytest.mark.parametrize("status", [301, 307, 308, 400, 410, 500, 503])
@@ -75,10 +76,8 @@ def test_nobody_there() -> None:
 
 def test_too_slow() -> None:
     with receiving() as receiver:
-        receiver.slow = 0.6
-        started = time.monotonic()
+        receiver.slow = 20  # who waited for it would be told that it arrived
         assert send(receiver.url, seconds=0.2) == "TimeoutError"
-        assert time.monotonic() - started < 0.6
 
 
 def test_an_endless_answer_is_not_read() -> None:

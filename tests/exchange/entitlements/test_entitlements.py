@@ -1,0 +1,166 @@
+"""Automatic entitlement over HTTP: found without asking, reviewed by the department, and only then told."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from datetime import UTC, date, datetime
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from connectors.mapping import load_mapping
+from connectors.pipeline import run
+from connectors.sources.files import FileSource
+from demonstration.parties import System
+from exchange.entitlements import find
+from exchange.entitlements.rules import load_rules
+from foundation.identifiers import CitizenId
+from foundation.identity.principals import Role
+from foundation.sensitive.opening import open_vault
+from tests.conftest import Service
+from tests.exchange.plans.conftest import HEADER, grant
+
+OLD = CitizenId.compute("990101", date(1930, 2, 3), 123).reveal()
+ABROAD = CitizenId.compute("990101", date(1931, 2, 3), 147).reveal()
+YOUNG = CitizenId.compute("990101", date(1990, 2, 3), 169).reveal()
+DEAD = CitizenId.compute("990101", date(1929, 2, 3), 181).reveal()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def register(service: Service, tmp_path_factory: pytest.TempPathFactory) -> None:
+    rows = (
+        f"{OLD},张三丰,男,1930-02-03,汉族,已婚,,H1,户主,990101,990102,东湖路1号,2001-05-06,正常,",
+        f"{ABROAD},王五,女,1931-02-03,汉族,已婚,,H2,户主,990101,980102,西湖路1号,2001-05-06,正常,",
+        f"{YOUNG},李四,女,1990-02-03,汉族,已婚,,H3,户主,990101,990102,东湖路2号,2001-05-06,正常,",
+        f"{DEAD},赵六,男,1929-02-03,汉族,已婚,,H4,户主,990101,990102,东湖路3号,2001-05-06,死亡,2020-01-01",
+    )
+    path = tmp_path_factory.mktemp("data") / "population.csv"
+    path.write_bytes("\r\n".join([HEADER, *rows, ""]).encode("gb18030"))
+    vault = open_vault(service.settings, datetime.now(UTC))
+    mapping = load_mapping("population")
+    assert run(mapping, FileSource(path, mapping), database=service.address, vault=vault).inserted == 4
+
+
+@pytest.fixture(scope="module")
+def civil(service: Service) -> System:
+    system = service.system("civil-affairs", Role.DEPARTMENT_SYSTEM)
+    fields = ["name", "status", "residence_division", "birth_date"]
+    grant(service, system.client_id, "old-age-allowance", fields=fields, modes=["batch"])
+    return system
+
+
+def start(service: Service, system: System, rule: str, run_id: str | None = None) -> httpx.Response:
+    body = {"id": run_id or str(uuid.uuid4()), "rule": rule}
+    return system.call(service.http, "POST", "/exchange/v1/entitlements/runs", body)
+
+
+def over(service: Service, system: System, run_id: str) -> dict[str, Any]:
+    deadline = time.monotonic() + 30
+    while True:
+        reply = system.call(service.http, "GET", f"/exchange/v1/entitlements/runs/{run_id}")
+        if reply.json()["state"] != "open":
+            found: dict[str, Any] = reply.json()
+            return found
+        assert time.monotonic() < deadline, "the run did not end"
+        time.sleep(0.1)
+
+
+def told(service: Service, person: str) -> list[dict[str, Any]]:
+    reply = service.http.get("/exchange/v1/me/entitlements", headers=service.person(person))
+    found: list[dict[str, Any]] = reply.json()["entitlements"]
+    return found
+
+
+def records(service: Service, run_id: str) -> list[tuple[str, str]]:
+    rows = service.sql("SELECT content FROM exchange.access_record ORDER BY recorded_at")
+    contents = [orjson.loads(content) for (content,) in rows]
+    return [(each["event"], each["outcome"]) for each in contents if each.get("run") == run_id]
+
+
+def problem(reply: httpx.Response) -> tuple[int, str]:
+    return reply.status_code, reply.json()["type"].removeprefix("urn:zhengtong:problem:")
+
+
+def test_who_is_entitled_is_found_reviewed_and_then_told(service: Service, civil: System) -> None:
+    started = start(service, civil, "old-age-allowance")
+    assert started.status_code == 201, started.text
+    run_id = started.json()["id"]
+    assert start(service, civil, "old-age-allowance", run_id).json()["id"] == run_id
+    ended = over(service, civil, run_id)
+    assert (ended["state"], ended["screened"], ended["found"]) == ("review", 4, {"found": 1})
+    # Nobody has been told yet, and the department sees what its grant discloses, masked.
+    assert told(service, OLD) == []
+    path = f"/exchange/v1/entitlements/runs/{run_id}"
+    page = civil.call(service.http, "GET", f"{path}/found")
+    (found,) = page.json()["found"]
+    assert found["values"]["name"] == "张*"
+    assert found["values"]["residence_division"] == "990102"
+    assert OLD not in page.text
+    other = service.system("tax-office", Role.DEPARTMENT_SYSTEM, department="119901000000000001")
+    assert other.call(service.http, "GET", f"{path}/found").status_code == 404
+
+    body = {"approved": True, "ids": [str(uuid.uuid4())]}
+    assert civil.call(service.http, "POST", f"{path}/decisions", body).json() == {"decided": 0}
+    decision = {"approved": True, "ids": [found["id"]]}
+    assert civil.call(service.http, "POST", f"{path}/decisions", decision).json() == {"decided": 1}
+    assert civil.call(service.http, "POST", f"{path}/decisions", decision).json() == {"decided": 0}
+    assert [each["rule"] for each in told(service, OLD)] == ["old-age-allowance"]
+    assert all(told(service, each) == [] for each in (ABROAD, YOUNG, DEAD))
+    assert records(service, run_id) == [
+        ("entitlement-run", "started"),
+        ("entitlement-found", "found"),
+        ("entitlement-found", "answered"),
+        ("entitlement-review", "told"),
+    ]
+    for (text,) in service.sql("SELECT f::text FROM exchange.entitlement_found f"):
+        assert "张" not in text
+
+
+def test_who_is_declined_is_told_nothing(service: Service, civil: System) -> None:
+    run_id = start(service, civil, "old-age-allowance").json()["id"]
+    over(service, civil, run_id)
+    before = len(told(service, OLD))
+    path = f"/exchange/v1/entitlements/runs/{run_id}/decisions"
+    assert civil.call(service.http, "POST", path, {"approved": False}).json() == {"decided": 1}
+    assert civil.call(service.http, "POST", path, {"approved": True}).json() == {"decided": 0}
+    assert len(told(service, OLD)) == before
+
+
+def test_without_a_grant_for_batches_it_is_refused_and_recorded(service: Service, civil: System) -> None:
+    assert problem(start(service, civil, "disability-allowance")) == (403, "matter-not-granted")
+    ((content,),) = service.sql(
+        "SELECT content FROM exchange.access_record WHERE outcome = 'refused' ORDER BY recorded_at DESC LIMIT 1"
+    )
+    assert orjson.loads(content)["rule"] == "disability-allowance"
+    assert problem(start(service, civil, "no-such-rule")) == (404, "not-found")
+    run_id = str(uuid.uuid4())
+    start(service, civil, "old-age-allowance", run_id)
+    other = service.system("second-office", Role.DEPARTMENT_SYSTEM)
+    grant(service, other.client_id, "old-age-allowance", fields=["name", "status", "residence_division", "birth_date"], modes=["batch"])  # fmt: skip
+    assert problem(start(service, other, "old-age-allowance", run_id)) == (409, "run-stands")
+
+
+def test_a_certificate_is_looked_for_where_the_rule_wants_one(service: Service, civil: System) -> None:
+    fields = ["status", "residence_division", "licences"]
+    grant(service, civil.client_id, "disability-allowance", fields=fields, modes=["batch"])
+    run_id = start(service, civil, "disability-allowance").json()["id"]
+    ended = over(service, civil, run_id)
+    assert (ended["state"], ended["screened"], ended["found"]) == ("review", 4, {})
+
+
+def test_rules_are_written_as_their_schema_says() -> None:
+    assert set(load_rules()) == {"disability-allowance", "old-age-allowance"}
+
+
+def test_page_by_page_everybody_is_found_once(
+    service: Service, civil: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(find, "PAGE", 1)
+    run_ids = [start(service, civil, "old-age-allowance").json()["id"] for _turn in range(3)]
+    for run_id in run_ids:
+        ended = over(service, civil, run_id)
+        assert (ended["screened"], ended["found"]) == (4, {"found": 1})
+        assert records(service, run_id).count(("entitlement-found", "found")) == 1
