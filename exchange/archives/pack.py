@@ -11,7 +11,7 @@ from typing import NoReturn
 from exchange.archives import tables
 from exchange.archives.errors import ArchiveUnavailable
 from exchange.archives.gather import Gathered, gather
-from exchange.archives.tables import FAILED, WAITING, CaseArchive
+from exchange.archives.tables import FAILED, WAITING, CaseArchive, State
 from exchange.audit.record import prepare, record_within
 from exchange.outcomes import tables as outcomes
 from exchange.outcomes.tables import Outcome
@@ -155,6 +155,6 @@ async def _again(exchange: Exchange, due: CaseArchive, problem: str, now: dateti
 
 
 async def _put_off(
-    exchange: Exchange, due: CaseArchive, state: str, attempts: int, problem: str | None, at: datetime
+    exchange: Exchange, due: CaseArchive, state: State, attempts: int, problem: str | None, at: datetime
 ) -> None:
     await tables.put_off(exchange.pool, due.outcome, due.edition, state, attempts, problem, at)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import base64
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from typing_extensions import TypedDict
 
 from exchange.archives import hand_out
-from exchange.archives.tables import CaseArchive
+from exchange.archives.tables import CaseArchive, State
 from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
 from foundation.identity.guard import audited, requires
 from foundation.identity.principals import Principal, Role
-from foundation.openapi import media
+from foundation.openapi import Moment, Uuid, media
 from foundation.problems import documented
 from foundation.text import Code, FreeText
 
@@ -23,6 +24,30 @@ router = APIRouter(prefix="/v1", tags=["archives"])
 CaseInPath = Annotated[FreeText, Path(description="Number of the case")]
 MatterAsked = Annotated[Code, Query(description="Which of the matters that were decided under this number")]
 _CALLER = ("token-missing", "role-missing", "invalid-request", "not-found")
+
+
+class ArchiveReply(TypedDict):
+    """The package of a case and a matter: `waiting-for-log`, `packed` or `failed`; digests (hex) once it is packed.
+
+    `problem`: code of what was in the way last.
+    """
+
+    outcome: Uuid
+    matter: str
+    state: State
+    problem: str | None
+    asked_at: Moment
+    packed_at: Moment | None
+    bytes: int | None
+    sha256: str | None
+    sm3: str | None
+
+
+class ArchivesReply(TypedDict):
+    """The packages of a case, one for each matter that was decided under its number."""
+
+    case: str
+    archives: list[ArchiveReply]
 
 
 @router.get(
@@ -35,7 +60,7 @@ async def archive(
     case: CaseInPath,
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM))],
-) -> dict[str, Any]:
+) -> ArchivesReply:
     """Give state and digests of the packages of a case, one for each matter that was decided under its number."""
     exchange: Exchange = request.app.state.exchange
     found = await hand_out.of_case(exchange, caller, case)
@@ -87,13 +112,13 @@ async def retry(
     matter: MatterAsked,
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM))],
-) -> dict[str, Any]:
+) -> ArchiveReply:
     """Begin anew with a package that failed, or that is not in the store as it was made; a sound one stays."""
     exchange: Exchange = request.app.state.exchange
     return _shown(await hand_out.retry(exchange, caller, case, matter, datetime.now(UTC)))
 
 
-def _shown(each: CaseArchive) -> dict[str, Any]:
+def _shown(each: CaseArchive) -> ArchiveReply:
     return {
         "outcome": str(each.outcome),
         "matter": each.matter,

@@ -6,16 +6,17 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, Literal
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, Table, Text, text
 from sqlalchemy.dialects.postgresql import BYTEA, TIMESTAMP, UUID
 
 from exchange.registers.tables import metadata
 
-WAITING = "waiting-for-log"
-PACKED = "packed"
-FAILED = "failed"
+State = Literal["waiting-for-log", "packed", "failed"]
+WAITING: Final[State] = "waiting-for-log"
+PACKED: Final[State] = "packed"
+FAILED: Final[State] = "failed"
 
 case_archive = Table(
     "case_archive",
@@ -58,7 +59,7 @@ class CaseArchive:
     matter: str
     case_ref: str
     applicant: bytes
-    state: str
+    state: State
     edition: int
     attempts: int
     problem: str | None
@@ -122,7 +123,13 @@ async def take_due(pool: Any, now: datetime, until: datetime) -> CaseArchive | N
 
 
 async def put_off(
-    pool: Any, outcome: uuid.UUID, edition: int, state: str, attempts: int, problem: str | None, due: datetime
+    pool: Any,
+    outcome: uuid.UUID,
+    edition: int,
+    state: State,
+    attempts: int,
+    problem: str | None,
+    due: datetime,
 ) -> None:
     """Note that it is not packed yet, or cannot be; of one that was packed meanwhile nothing changes."""
     await pool.execute(

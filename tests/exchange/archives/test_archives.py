@@ -162,7 +162,7 @@ def test_what_is_altered_or_lost_is_found(
 ) -> None:
     files = members(closed)
     name = next(each for each in files if each.startswith(folder))
-    for change in (files[name][:-1] + b"A", None):
+    for change in (files[name] + b"A", None):
         spoilt = {path: data for path, data in files.items() if path != name or change is not None}
         if change is not None:
             spoilt[name] = change
