@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 import license_registry.annual_reports.routes
+import license_registry.archive.routes
 import license_registry.audit.routes
 import license_registry.catalog.routes
 import license_registry.disclosing.routes
@@ -40,6 +41,7 @@ TAGS = {
     "presenting": "Codes that show a licence, and their verification 亮证、验证",
     "wallets": "OpenID4VCI and OpenID4VP 卡包",
     "disclosing": "What is shown without a code: by number, file or grant 核验、依职权",
+    "archives": "What closed matters rest on, in packages 归档",
     "audit": "Events for auditors 审计",
 }
 
@@ -65,6 +67,7 @@ def create_app(ports: Registry, guard: Guard) -> ASGIApp:
         license_registry.presenting.routes.router,
         license_registry.wallets.routes.router,
         license_registry.disclosing.routes.router,
+        license_registry.archive.routes.router,
         license_registry.audit.routes.router,
     ]
     for router in included:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -101,7 +102,7 @@ def archive_command(
     )
 
     async def work(registry: Registry) -> Kept:
-        return await keep(registry, ARCHIVIST, wanted, now)
+        return await keep(registry, ARCHIVIST, wanted, now, archive_id=uuid.uuid4())
 
     made = with_registry(settings, now, work)
     output.write_bytes(made.data)
