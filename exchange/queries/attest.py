@@ -12,7 +12,7 @@ from exchange.audit.record import prepare
 from exchange.grants.grant import Mode
 from exchange.ports import Exchange
 from exchange.queries.admit import Admitted
-from exchange.queries.answer import TYPE
+from exchange.queries.answer import TYPE, merged
 from exchange.queries.authorise import Inquiry, Prepared, Question
 from foundation.errors import DomainError
 from foundation.identity.principals import Principal
@@ -54,6 +54,7 @@ async def attest(
         purpose=admitted.grant.purpose,
         answer_sha256=answer_digest(answer),
         **_asked(prepared.question, sorted(prepared.fields)),
+        **merged(admitted),
         **further,
     )
     await exchange.recorder.record(record)
