@@ -51,7 +51,8 @@ async def recipients(
 ) -> list[Recipient]:
     """Return who was given a field of a subject from `since` to `until`, and was not told of it yet.
 
-    Whoever asked by another identifier of the subject is among them. Whoever was only told that a claim on it does not match was given it as well.
+    Whoever asked by another identifier of the subject is among them. Whoever was only told that a claim on it does not
+    match was given it as well.
 
     Args:
         connection: of asyncpg.

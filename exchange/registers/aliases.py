@@ -237,7 +237,7 @@ def followed(name: str) -> str:
         f" AND NOT EXISTS (SELECT FROM exchange.{register.table} o WHERE o.subject = {name}.alias)"
         for register in load_registers().values()
     )
-    alone = f"SELECT FROM exchange.alias o WHERE o.alias = {name}.alias AND o.subject <> {name}.subject"  # noqa: S608
+    alone = f"SELECT FROM exchange.alias o WHERE o.alias = {name}.alias AND o.subject <> {name}.subject"
     return f"NOT EXISTS ({alone}){rows}"
 
 

@@ -1,8 +1,8 @@
 """Records that may be of one subject though their identifiers differ: found, scored, and decided by a person.
 
 No rows are ever merged by this. `strong` links rest on an identifier that one record names beside its own; `candidate`
-links on name, birth date and address, and wait for somebody's word. What is decided is followed by whoever asks, and what
-a record names is so without being searched for (`aliases.py`).
+links on name, birth date and address, and wait for somebody's word. What is decided is followed by all who ask, and
+what a record names is so without being searched for (`aliases.py`).
 """
 
 from __future__ import annotations
