@@ -59,13 +59,13 @@ class Naming(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """An alias as it stands. `rows`: how many rows it leads to; more than one, and it is not followed."""
+    """An alias as it stands. `subjects`: how many it leads to; of several with rows it is not known which is meant."""
 
     alias: bytes
     subject: bytes
     basis: str
     valid_from: datetime
-    rows: int
+    subjects: int
 
 
 def prepare(connection: Connection) -> None:

@@ -171,7 +171,7 @@ def test_a_number_that_two_rows_name_leads_nowhere_and_stewards_are_told(city: C
     with psycopg.connect(city.address) as connection:
         listed = aliases.listed(connection, "legal_entities", only_ambiguous=True, limit=9)
     assert {each.subject for each in listed} == {by(CODES[0]), by(CODES[1])}
-    assert {(each.alias, each.rows) for each in listed} == {(by(OLD), 2)}
+    assert {(each.alias, each.subjects) for each in listed} == {(by(OLD), 2)}
     assert city.decide(CODES[0], OLD, "different")
     assert city.names(OLD) == ["乙"], "a person has said whose it is not"
 
