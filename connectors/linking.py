@@ -11,10 +11,11 @@ from typing import Any
 
 import psycopg
 
-from exchange.registers import links
+from exchange.registers import aliases, links
+from exchange.registers.aliases import Naming
 from exchange.registers.links import Link
-from exchange.registers.schemas import RegisterSchema, opened
-from exchange.registers.tables import current_rows
+from exchange.registers.schemas import RegisterSchema, opened, other_subjects
+from exchange.registers.tables import current_rows, lock_register
 from foundation.sensitive import Vault
 
 BATCH = 5_000
@@ -44,17 +45,24 @@ LIKENESS = {
 
 @dataclass(frozen=True, slots=True)
 class LinkReport:
-    """What a search found: records looked at, links by kind, and how many of them are new."""
+    """What a search found: records looked at, links by kind, and how many of them are new.
+
+    Args:
+        ambiguous: identifiers that several subjects have.
+    """
 
     register: str
     records: int
     strong: int
     candidates: int
     new: int
+    ambiguous: int = 0
 
 
 def find_links(database: str, vault: Vault, register: RegisterSchema, now: datetime) -> LinkReport:
     """Search a register for records that may be of one subject, and store the links; nothing is merged.
+
+    Aliases of rows that came in before there were any are begun, too.
 
     The keys that records are compared by are blinded before they reach the database.
     """
@@ -62,21 +70,27 @@ def find_links(database: str, vault: Vault, register: RegisterSchema, now: datet
     records = 0
     with psycopg.connect(database) as reading, psycopg.connect(database) as connection:
         links.prepare_keys(connection)
+        aliases.prepare(connection)
         keys: list[tuple[bytes, bytes]] = []
         named: list[tuple[bytes, bytes]] = []
-        for subject, content, sealed in links.rows(reading, register.table):
+        namings: list[Naming] = []
+        for subject, content, sealed, mark in links.rows(reading, register.table):
             record = opened(vault, register, subject, content, sealed)
             records += 1
             values = [record.get(name) for name in likeness.exact]
             if None not in values:
                 keys.append((vault.blind_index("likeness", "\0".join(map(str, values))), subject))
-            named += ((other, subject) for other in _other_keys(vault, register, record, subject))
+            for other in other_subjects(vault, register, record, subject):
+                named.append((other, subject))
+                namings.append(Naming(subject, mark, other))
             if len(keys) >= BATCH:
                 links.put_keys(connection, "match_key", keys)
                 links.put_keys(connection, "named", named)
-                keys, named = [], []
+                aliases.put(connection, namings)
+                keys, named, namings = [], [], []
         links.put_keys(connection, "match_key", keys)
         links.put_keys(connection, "named", named)
+        aliases.put(connection, namings)
         strong = {
             _pair(a, b): Link(*_pair(a, b), "strong", 1.0, {})
             for a, b in links.named(connection, register.table)
@@ -88,7 +102,10 @@ def find_links(database: str, vault: Vault, register: RegisterSchema, now: datet
         }
         found = alike | strong
         new = links.put(connection, register.name, list(found.values()), now)
-    return LinkReport(register.name, records, len(strong), len(found) - len(strong), new)
+        lock_register(connection, register.table)
+        aliases.begin(connection, register, now)
+        several = aliases.ambiguous(connection, register.name)
+    return LinkReport(register.name, records, len(strong), len(found) - len(strong), new, several)
 
 
 def score(
@@ -122,18 +139,6 @@ def _compared(
         likely, evidence = score(records[first], records[second], likeness)
         if likely >= LEAST_SCORE:
             yield Link(first, second, "candidate", likely, evidence)
-
-
-def _other_keys(
-    vault: Vault, register: RegisterSchema, record: Mapping[str, Any], subject: bytes
-) -> Iterator[bytes]:
-    """Yield the subjects under which a record would also be known, by identifiers it names beside its own."""
-    for kind, fields in register.keys:
-        values = [record.get(name) for name in fields]
-        if None not in values:
-            other = vault.blind_index(kind, "\0".join(map(str, values)))
-            if other != subject:
-                yield other
 
 
 def _pair(first: bytes, second: bytes) -> tuple[bytes, bytes]:

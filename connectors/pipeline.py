@@ -30,11 +30,12 @@ from connectors.quality import Finding, count_reasons
 from connectors.ready import Preparer, Ready
 from connectors.sources.raw import BadRow, Layout, Slice, SlicedSource, Source
 from connectors.workers import making_ready
+from exchange.registers import aliases
 from exchange.registers.contributions import end_missing, find_missing, spare
 from exchange.registers.joining import JoinReport, join, leave
 from exchange.registers.lead import Rank
 from exchange.registers.schemas import RegisterSchema, load_registers
-from exchange.registers.tables import Merged, bring_in, lock_register, prepare_staging
+from exchange.registers.tables import Merged, bring_in, changed_subjects, lock_register, prepare_staging
 from foundation.civil import civil_date
 from foundation.language import _
 from foundation.memory import keep_freed_memory
@@ -162,6 +163,7 @@ def run(
                 cursors.finish_run(connection, run_id, same.as_json(), datetime.now(UTC))
             return same
         prepare_staging(connection)
+        aliases.prepare(connection)
         rank = lead_ranks(mapping, sources_folder)
         write = _Writer(connection, mapping, register, vault, run_id, content, rank, settle)
         tally = None if mapping.gates is None else Tally(mapping.gates)
@@ -342,6 +344,7 @@ class _Writer:
         connection, source, part, now = self.connection, self.mapping.source, ready.part, ready.now
         lock_register(connection, self.register.table)
         merged, joined = self._rows(ready)
+        ambiguous = self._keep_aliases(ready, merged, joined)
         if ready.spared:
             spare(connection, ready.spared)
         bad = ready.bad + [
@@ -351,7 +354,7 @@ class _Writer:
             quarantine.put(connection, self.vault, source, self.run_id, bad, now, part, ready.layout)
         if self.settle is not None:
             self.settle(connection, self.run_id, ready.end, bad)
-        found = self._findings(ready, joined, frozenset(row.origin_row for row in bad))
+        found = self._findings(ready, joined, ambiguous, frozenset(row.origin_row for row in bad))
         cursors.move(connection, source, self.run_id, self.origin_digest, ready.end, ready.cursor, now)
         return Report(
             source=source,
@@ -394,10 +397,26 @@ class _Writer:
         )
         return merged, joined
 
-    def _findings(self, ready: Ready, joined: JoinReport, left_out: frozenset[int]) -> list[Finding]:
+    def _keep_aliases(self, ready: Ready, merged: Merged, joined: JoinReport) -> list[int]:
+        """Keep what other identifiers the rows name; return the rows whose other identifier is not theirs alone."""
+        register = self.register
+        if len(register.keys) == 1:
+            return []
+        namings = [*ready.namings, *joined.namings]
+        changed = changed_subjects(self.connection) if merged.changed or merged.shared else []
+        aliases.keep(self.connection, register, namings, changed, ready.now)
+        if not namings:
+            return []
+        return aliases.ambiguous_rows(self.connection, register, self.run_id, ready.part)
+
+    def _findings(
+        self, ready: Ready, joined: JoinReport, ambiguous: list[int], left_out: frozenset[int]
+    ) -> list[Finding]:
         """Store what a steward should know of the rows that came in; return that and what was transformed."""
         found = ready.findings + compare(self.connection, self.vault, self.mapping.compare, ready.compared)
         found += [Finding(row, name, "differs-from-lead-source") for row, name in joined.differing]
+        other_key = self.register.keys[-1][1][0]
+        found += [Finding(row, other_key, "identifier-of-several") for row in ambiguous]
         found = [finding for finding in found if finding.origin_row not in left_out]
         if found:
             rows = sorted({(f.origin_row, f.field, f.code) for f in found if f.code not in TRANSFORMS})
@@ -420,7 +439,11 @@ class _Writer:
             ]
             if not all(verdict.passed for verdict in verdicts):
                 return _Ending(0, verdicts)
-            leave(self.connection, self.vault, self.register, self.mapping.source, self.rank, now)
+            left, namings = leave(
+                self.connection, self.vault, self.register, self.mapping.source, self.rank, now
+            )
+            aliases.keep(self.connection, self.register, namings, left, now)
+            aliases.end_of_gone(self.connection, self.register, now)
             return _Ending(end_missing(self.connection, table, now), verdicts)
 
 

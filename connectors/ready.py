@@ -6,7 +6,7 @@ All that costs time on the way in is here, in one value that several processes c
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
@@ -21,6 +21,7 @@ from connectors.measures import Measures
 from connectors.normalise import TRANSFORMS, Texts
 from connectors.quality import Checked, Checker, Finding
 from connectors.sources.raw import BadRow, Layout, RawBatch, Slice
+from exchange.registers.aliases import Naming
 from exchange.registers.schemas import RegisterSchema, place_in
 from exchange.registers.tables import Spelled, speller
 from foundation.sensitive import Vault
@@ -38,6 +39,7 @@ class Ready:
         spared: subjects of bad rows that say whom they are about.
         unnamed: bad rows that do not even say that.
         compared: row and record, where the mapping has something to compare them with.
+        namings: other identifiers that rows name beside their own.
     """
 
     now: datetime
@@ -54,6 +56,7 @@ class Ready:
     measured: Measured
     measures: Measures
     compared: list[tuple[int, Record]]
+    namings: list[Naming] = field(default_factory=list)
 
 
 CHUNK_ROWS = 1000
@@ -99,6 +102,7 @@ class Preparer:
             measured=merged(gathered.measured),
             measures=gathered.measures,
             compared=gathered.compared,
+            namings=gathered.namings,
         )
 
     def _gather(self, batch: RawBatch, checked: Checked, now: datetime, into: _Gathered) -> None:
@@ -113,6 +117,7 @@ class Preparer:
         shown = contents(columns, checked.missing, clear, rows)
         hidden = contents(columns, checked.missing, secret_names, rows)
         transforms = _transforms(checked.findings)
+        others = _others(register, vault, columns, checked.missing, subjects)
         staged = into.staged
         for row, (origin, subject, content, secret) in enumerate(
             zip(checked.origins, subjects, shown, hidden, strict=True)
@@ -124,6 +129,8 @@ class Preparer:
                 done = transforms.get(origin) if transforms else None
                 changed = None if done is None else orjson.dumps(done)
                 staged[subject] = subject, mark, spell(subject, content, sealed, mark, origin, changed)
+                if others and row in others:
+                    into.namings.append(Naming(subject, mark, others[row]))
                 if self._mapping.compare:
                     into.compared.append((origin, record_of(columns, list(columns), row)))
             elif earlier[1] == mark:
@@ -151,6 +158,7 @@ class _Gathered:
     measured: list[Measured] = field(default_factory=list)
     measures: Measures = field(default_factory=Measures)
     compared: list[tuple[int, Record]] = field(default_factory=list)
+    namings: list[Naming] = field(default_factory=list)
 
 
 def _transforms(findings: Iterable[Finding]) -> dict[int, dict[str, list[str]]]:
@@ -178,4 +186,29 @@ def _subjects(register: RegisterSchema, vault: Vault, columns: Mapping[str, Text
                 break
         else:
             raise AssertionError("the schema lets no record without a key through")
+    return found
+
+
+def _others(
+    register: RegisterSchema,
+    vault: Vault,
+    columns: Mapping[str, Texts],
+    missing: Mapping[str, int],
+    subjects: Sequence[bytes],
+) -> dict[int, bytes]:
+    """Return row → what would also name its subject: a key of the register beside the one that does.
+
+    A register has two kinds of keys at most, so a row has one at most.
+    """
+    rows = len(subjects)
+    found: dict[int, bytes] = {}
+    for kind, fields in register.keys[1:]:
+        if any(name not in columns or missing[name] == rows for name in fields):
+            continue
+        blind = vault.blinder(kind)
+        for row, values in enumerate(zip(*(columns[name] for name in fields), strict=True)):
+            if None not in values:
+                other = blind("\0".join(values))
+                if other != subjects[row]:
+                    found[row] = other
     return found

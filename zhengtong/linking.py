@@ -11,7 +11,7 @@ import click
 import psycopg
 
 from connectors.linking import LIKENESS, find_links
-from exchange.registers import links
+from exchange.registers import aliases, links
 from exchange.registers.schemas import load_registers
 from foundation import database
 from foundation.errors import NotFound
@@ -56,6 +56,10 @@ def find(settings: Settings, register: str, as_json: bool) -> None:
             new=f"{report.new:,}",
         )
     )
+    if report.ambiguous:
+        click.echo(
+            both(_("Identifiers that lead to several subjects: {count}"), count=f"{report.ambiguous:,}")
+        )
 
 
 @link.command("list", help="待确认的候选关联 · Candidates that wait for a decision")
@@ -81,6 +85,37 @@ def list_candidates(settings: Settings, register: str, limit: int, as_json: bool
         return
     for one in shown:
         click.echo(f"{one['score']:.3f} {one['subject']} {one['other']} {one['evidence']}")
+
+
+@link.command(
+    "aliases", help="其他标识及其指向的主体 · Other identifiers, and the subjects that they lead to"
+)
+@REGISTER
+@click.option(
+    "--ambiguous", is_flag=True, help="只列出指向多个主体的 · Only those that lead to several subjects"
+)
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@JSON_OPTION
+@click.pass_obj
+@one_line
+def list_aliases(settings: Settings, register: str, ambiguous: bool, limit: int, as_json: bool) -> None:
+    with _database(settings) as address, psycopg.connect(address) as connection:
+        found = aliases.listed(connection, register, only_ambiguous=ambiguous, limit=limit)
+    shown = [
+        {
+            "alias": each.alias.hex(),
+            "subject": each.subject.hex(),
+            "basis": each.basis,
+            "since": each.valid_from.isoformat(),
+            "subjects": each.subjects,
+        }
+        for each in found
+    ]
+    if as_json:
+        print_json(shown)
+        return
+    for one in shown:
+        click.echo(f"{one['alias']} {one['subject']} {one['basis']} {one['since']} {one['subjects']}")
 
 
 @link.command("decide", help="确认是否同一主体 · Decide whether two records are of one subject")

@@ -16,6 +16,7 @@ from exchange.audit import findings, tables
 from exchange.audit.record import prepare
 from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
+from exchange.registers.aliases import identifiers_of
 from foundation.errors import DomainError, NotFound
 from foundation.identity.guard import audited, requires
 from foundation.identity.principals import Principal, Role
@@ -263,13 +264,17 @@ async def own_view(
     caller: Annotated[Principal, Depends(requires(Role.PERSON))],
     before: AwareDatetime | None = None,
 ) -> AccessesReply:
-    """Show a person who asked about them, for which matter, and whether it was answered."""
+    """Show a person who asked about them, for which matter, and whether it was answered.
+
+    Whoever asked by another identifier of theirs asked about them.
+    """
     exchange: Exchange = request.app.state.exchange
     assert caller.subject is not None
     await exchange.recorder.record(
         prepare("own-view", "answered", caller, datetime.now(UTC), subject=caller.subject)
     )
-    found = await tables.search(exchange.pool, subject=caller.subject, before=before, limit=200)
+    subjects = await identifiers_of(exchange.pool, caller.subject)
+    found = await tables.search(exchange.pool, subjects=subjects, before=before, limit=200)
     shown = ("at", "event", "outcome", "client", "department", "resource", "fields", "matter", "purpose")
     return {
         "accesses": [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -48,7 +48,7 @@ ORDER BY e.leaf_index
 _SEARCH = """
 SELECT id, recorded_at, client_id, outcome, content FROM exchange.access_record
 WHERE ($1::text IS NULL OR client_id = $1) AND ($2::text IS NULL OR outcome = $2)
-  AND ($3::bytea IS NULL OR subject = $3) AND ($4::timestamptz IS NULL OR recorded_at < $4)
+  AND ($3::bytea[] IS NULL OR subject = ANY($3)) AND ($4::timestamptz IS NULL OR recorded_at < $4)
 ORDER BY recorded_at DESC LIMIT $5
 """
 
@@ -67,12 +67,12 @@ async def search(
     *,
     client_id: str | None = None,
     outcome: str | None = None,
-    subject: bytes | None = None,
+    subjects: Sequence[bytes] | None = None,
     before: datetime | None = None,
     limit: int = 100,
 ) -> list[StoredRecord]:
     """Return records newest first, as far as the given marks fit."""
-    rows = await pool.fetch(_SEARCH, client_id, outcome, subject, before, limit)
+    rows = await pool.fetch(_SEARCH, client_id, outcome, subjects, before, limit)
     return [
         StoredRecord(
             row["id"], row["recorded_at"], None if row["content"] is None else orjson.loads(row["content"])

@@ -275,7 +275,7 @@ class _Saying:
         values = None
         if held is not None:
             secret = held.sealed if self._register.sensitive.intersection(asked.sense.needs) else None
-            values = opened(self._vault, self._register, asked.subject, held.content, secret)
+            values = opened(self._vault, self._register, held.subject, held.content, secret)
         salt = self._salts[turn * SALT_BYTES : (turn + 1) * SALT_BYTES]
         subject = b'{"digest":"%b","salt":"%b"}' % (
             hashlib.sha256(salt + row.subject.encode()).hexdigest().encode(),
@@ -287,10 +287,11 @@ class _Saying:
             results, source, others = self._plain(asked, values), self._source(held, asked.sense.plain), b""
         else:
             results, source, others = self._compared(asked, held, values)
-        return b'{"as_of":%b,"claims":%b,"grant":"%b","results":%b,"row":%d,"source":%b%b,"subject":%b}' % (
+        return b'{"as_of":%b,"claims":%b,"grant":"%b"%b,"results":%b,"row":%d,"source":%b%b,"subject":%b}' % (
             self._as_of(held),
             orjson.dumps(asked.said, option=orjson.OPT_SORT_KEYS),
             str(allowed.grant.id).encode(),
+            _merged(held),
             results,
             row.number,
             source,
@@ -338,13 +339,14 @@ class _Saying:
                 value = values.get(field)
                 shown[field] = masked(value, details[field].masking) if field in hidden else value
         return (
-            b'{"as_of":%b,"fields":%b,"found":%b,"grant":"%b","masked":%b,"row":%d,"source":%b,"subject":%b,"values":%b}'
+            b'{"as_of":%b,"fields":%b,"found":%b,"grant":"%b","masked":%b%b,"row":%d,"source":%b,"subject":%b,"values":%b}'
             % (
                 self._as_of(allowed.held),
                 orjson.dumps(fields),
                 b"false" if values is None else b"true",
                 str(allowed.grant.id).encode(),
                 orjson.dumps(sorted(name for name in hidden if shown.get(name) is not None)),
+                _merged(allowed.held),
                 allowed.asked.row.number,
                 self._source(allowed.held, fields),
                 subject,
@@ -367,6 +369,11 @@ class _Saying:
         source = held.sources(names)
         self.sources.update(source.split(", "))
         return orjson.dumps(source)
+
+
+def _merged(held: RegisterRow | None) -> bytes:
+    """Spell what says that an answer rests on a row of another identifier of the subject; else nothing."""
+    return b',"merged":true' if held is not None and held.merged else b""
 
 
 def _equal(held: Any, said: str) -> str:
@@ -394,15 +401,18 @@ class _Spelling:
         self._make: Callable[..., Spell] = lambda outcome, **facts: speller(
             identities, f"batch-{question.mode.value}", outcome, caller, now, **self._facts, **facts
         )
-        self._answered: dict[tuple[uuid.UUID, frozenset[str]], Spell] = {}
+        self._answered: dict[tuple[uuid.UUID, frozenset[str], bool], Spell] = {}
         self._refused: dict[tuple[str, ...], Spell] = {}
 
     def answered(self, allowed: Allowed) -> Spell:
         """Of rows answered by a grant; what varies is the digest of the answer and the number of the row."""
         grant, needs = allowed.grant, allowed.asked.sense.needs
-        found = self._answered.get((grant.id, needs))
+        merged = allowed.held is not None and allowed.held.merged
+        found = self._answered.get((grant.id, needs, merged))
         if found is None:
-            fields = {} if self._query else {"fields": sorted(needs)}
+            fields: dict[str, Any] = {} if self._query else {"fields": sorted(needs)}
+            if merged:
+                fields["merged"] = True
             found = self._make(
                 "answered",
                 varying=("answer_sha256", "row"),
@@ -410,7 +420,7 @@ class _Spelling:
                 purpose=grant.purpose,
                 **fields,
             )
-            self._answered[(grant.id, needs)] = found
+            self._answered[(grant.id, needs, merged)] = found
         return found
 
     def refused(self, refused: Refused) -> Spell:

@@ -364,19 +364,6 @@ async def expire(connection: Any, now: datetime) -> list[uuid.UUID]:
     return [row["id"] for row in rows]
 
 
-def look_up(table: str) -> str:
-    """Return the SQL that looks up the rows of many subjects in a register; $1 subjects, each once.
-
-    $2: with their clear part, which costs as much to read as all else. A join, row by row: each subject walks the index
-    of its own partition, not those of all.
-    """
-    return (
-        "SELECT r.subject, CASE WHEN $2::boolean THEN r.content END, r.sealed, r.source, r.valid_from, r.version,"  # noqa: S608
-        " r.provenance -> 'fields'"
-        f" FROM unnest($1::bytea[]) AS q (subject) JOIN exchange.{table} r ON r.subject = q.subject"
-    )
-
-
 async def waiting_for_the_log(connection: Any) -> int:
     """Return about how many entries the sequencer has before it."""
     found: int = await connection.fetchval("SELECT coalesce(max(id) - min(id) + 1, 0) FROM ledger.pending")

@@ -30,7 +30,7 @@ from exchange.ports import Exchange
 from exchange.queries.attest import PURPOSE
 from exchange.queries.claims import Claim
 from exchange.queries.elsewhere import Told, look_elsewhere, require_known_types
-from exchange.registers.lookup import RegisterRow
+from exchange.registers.lookup import RegisterRow, find_many
 from foundation.civil import CHINA, civil_date
 from foundation.errors import DomainError
 from foundation.identity.principals import Principal, Role
@@ -220,10 +220,7 @@ async def _find(
     wanted = list(dict.fromkeys(subjects))
     if resource.reads_from is ReadsFrom.LICENCES:
         return await _find_licences(exchange, resource, wanted, today)
-    return {
-        row[0]: RegisterRow(row[1] or {}, *row[2:])
-        for row in await exchange.pool.fetch(tables.look_up(resource.register.table), wanted, in_clear)
-    }
+    return await find_many(exchange.pool, resource.register, wanted, in_clear=in_clear)
 
 
 async def _find_licences(
@@ -239,7 +236,9 @@ async def _find_licences(
         if held is None:
             return None
         content = {**held.values(), "division": held.division}
-        return holder, RegisterRow(content, None, resource.lead_source, held.issued_at, resource.version)
+        return holder, RegisterRow(
+            holder, content, None, resource.lead_source, held.issued_at, resource.version
+        )
 
     found = await asyncio.gather(*(look(holder) for holder in holders))
     return dict(each for each in found if each is not None)
@@ -251,12 +250,15 @@ async def _look_elsewhere(
     """Return number of row → what is found for claims that the subject's row does not answer: subject by subject."""
     few = asyncio.Semaphore(ELSEWHERE_AT_ONCE)
 
-    async def look(asked: Asked, claims: Sequence[Claim]) -> tuple[int, Mapping[str, Told]]:
+    async def look(
+        asked: Asked, claims: Sequence[Claim], held: RegisterRow | None
+    ) -> tuple[int, Mapping[str, Told]]:
+        subjects = [asked.subject, held.subject] if held is not None and held.merged else [asked.subject]
         async with few:
-            return asked.row.number, await look_elsewhere(exchange, claims, asked.subject, today)
+            return asked.row.number, await look_elsewhere(exchange, claims, subjects, today)
 
     wanted = [
-        look(each.asked, each.asked.claims)
+        look(each.asked, each.asked.claims, each.held)
         for each in decided
         if isinstance(each, Allowed)
         and each.asked.claims

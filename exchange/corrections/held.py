@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from exchange.registers.aliases import row_of
 from exchange.registers.schemas import RegisterSchema, opened
 from foundation.sensitive import Vault
 
@@ -41,7 +42,7 @@ class Held:
 
 
 async def held(connection: Any, vault: Vault, register: RegisterSchema, subject: bytes, name: str) -> Held:
-    """Return what a register shows of a field now.
+    """Return what a register shows of a field now, in the row that a question about the subject is answered from.
 
     Args:
         connection: of asyncpg, or a pool.
@@ -49,6 +50,7 @@ async def held(connection: Any, vault: Vault, register: RegisterSchema, subject:
     Raises:
         SealBroken: a row was altered.
     """
+    subject = await row_of(connection, register.table, subject)
     rows = await connection.fetch(_VERSIONS.format(table=register.table), subject)
     if not rows or rows[0]["valid_until"] is not None:
         # Not known, or no more: what it last was is not what is shown.

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from exchange.registers.aliases import asked_by
+
 # The index of subjects finds the records of one; how they read is looked at for these alone.
 _GIVEN = """
 SELECT a.client_id, min(a.said ->> 'department') AS department, array_agg(a.id ORDER BY a.recorded_at, a.id) AS records
 FROM (
   SELECT id, client_id, recorded_at, convert_from(content, 'UTF8')::jsonb AS said
   FROM exchange.access_record
-  WHERE subject = $1 AND ($2::timestamptz IS NULL OR recorded_at >= $2) AND recorded_at <= $3
+  WHERE subject = ANY($1) AND ($2::timestamptz IS NULL OR recorded_at >= $2) AND recorded_at <= $3
     AND outcome = 'answered' AND content IS NOT NULL
 ) a
 WHERE a.said ->> 'resource' = ANY($4::text[]) AND jsonb_exists(a.said -> 'fields', $5)
@@ -39,6 +41,7 @@ class Recipient:
 
 async def recipients(
     connection: Any,
+    table: str,
     subject: bytes,
     resources: Collection[str],
     field: str,
@@ -48,13 +51,16 @@ async def recipients(
 ) -> list[Recipient]:
     """Return who was given a field of a subject from `since` to `until`, and was not told of it yet.
 
-    Whoever was only told that a claim on it does not match was given it as well.
+    Whoever asked by another identifier of the subject is among them. Whoever was only told that a claim on it does not
+    match was given it as well.
 
     Args:
         connection: of asyncpg.
+        table: of the register that the subject is of.
         resources: ids of all resources that show this field of this register.
         since: None: ever.
         correction: whose notices have been sent already.
     """
-    rows = await connection.fetch(_GIVEN, subject, since, until, list(resources), field, correction)
+    subjects = await asked_by(connection, table, subject)
+    rows = await connection.fetch(_GIVEN, subjects, since, until, list(resources), field, correction)
     return [Recipient(row["client_id"], row["department"] or "", tuple(row["records"])) for row in rows]

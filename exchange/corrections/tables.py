@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, TIMESTAMP, UUID
 
 from exchange.corrections.correction import Correction, State
 from exchange.corrections.recipients import Recipient
+from exchange.registers.aliases import identifiers_of
 from exchange.registers.tables import metadata
 
 correction_report = Table(
@@ -147,9 +148,11 @@ async def listed(
 
 
 async def about(connection: Any, person: bytes, limit: int) -> list[Correction]:
-    """Return reports about a person, by themselves or by others, the latest first."""
+    """Return reports about a person, by whichever of their identifiers and by whomever, the latest first."""
     rows = await connection.fetch(
-        f"{_SELECT} WHERE subject = $1 ORDER BY reported_at DESC, id LIMIT $2", person, limit
+        f"{_SELECT} WHERE subject = ANY($1) ORDER BY reported_at DESC, id LIMIT $2",
+        await identifiers_of(connection, person),
+        limit,
     )
     return [_correction(row) for row in rows]
 

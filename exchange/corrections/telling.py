@@ -10,6 +10,7 @@ from exchange.corrections import tables
 from exchange.corrections.correction import Correction
 from exchange.corrections.recipients import recipients
 from exchange.ports import Exchange
+from exchange.registers.schemas import load_registers
 from exchange.requests.act import ITSELF
 
 
@@ -30,6 +31,7 @@ async def tell_recipients(
     ]
     found = await recipients(
         connection,
+        load_registers()[correction.register].table,
         correction.subject,
         resources,
         correction.field,

@@ -129,7 +129,7 @@ async def _entitled(
     if len(results) == len(claims):
         return True
     elsewhere = [claim for claim in claims if claim.name not in results]
-    told = await look_elsewhere(exchange, elsewhere, subject, today)
+    told = await look_elsewhere(exchange, elsewhere, [subject], today)
     return all(verdict is Verdict.MATCH for verdict, _source in told.values())
 
 

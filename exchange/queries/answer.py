@@ -60,8 +60,14 @@ def statement(
             "digest": _subject_digest(salt, question.subject),
         },
         "as_of": None if known is None else known.as_of.isoformat(),
+        **merged(admitted),
         **told,
     }
+
+
+def merged(admitted: Admitted) -> dict[str, bool]:
+    """Return the member that says of an answer that it rests on a row of another identifier of the subject."""
+    return {} if admitted.known is None or not admitted.known.merged else {"merged": True}
 
 
 def subject_matches(answer: Mapping[str, Any], subject: str) -> bool:

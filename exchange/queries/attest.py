@@ -13,7 +13,7 @@ from exchange.audit.record import prepare
 from exchange.grants.grant import Mode
 from exchange.ports import Exchange
 from exchange.queries.admit import Admitted
-from exchange.queries.answer import TYPE
+from exchange.queries.answer import TYPE, merged
 from exchange.queries.authorise import Inquiry, Prepared, Question
 from foundation.errors import DomainError
 from foundation.identity.principals import Principal
@@ -60,6 +60,7 @@ async def attest(
         purpose=admitted.grant.purpose,
         answer_sha256=hashlib.sha256(b"%b,%b" % (before, after)).hexdigest(),
         **_asked(prepared.question, sorted(prepared.fields)),
+        **merged(admitted),
         **further,
     )
     await exchange.recorder.record(record)

@@ -26,12 +26,16 @@ class Known:
         as_of: since when what is known of it stands so.
         values: opens it and returns all fields in clear.
         sources: returns the source that the values of some fields come from; if several, all.
+        subject: blind index of its own identifier.
+        merged: it was asked about by another, and an alias was followed.
     """
 
     division: str | None
     as_of: datetime
     values: Callable[[], Mapping[str, Any]]
     sources: Callable[[Iterable[str]], str]
+    subject: bytes
+    merged: bool = False
 
 
 async def find(exchange: Exchange, prepared: Prepared, now: datetime) -> Known | None:
@@ -46,10 +50,13 @@ async def find(exchange: Exchange, prepared: Prepared, now: datetime) -> Known |
         )
         if held is None:
             return None
-        return Known(held.division, held.issued_at, held.values, lambda _names: resource.lead_source)
+        return Known(
+            held.division, held.issued_at, held.values, lambda _names: resource.lead_source, prepared.subject
+        )
     register = resource.register
     row = await exchange.lookups.find(register, prepared.subject)
     if row is None:
         return None
-    values = partial(opened, exchange.vault, register, prepared.subject, row.content, row.sealed)
-    return Known(division_of(register.name, row.content), row.valid_from, values, row.sources)
+    values = partial(opened, exchange.vault, register, row.subject, row.content, row.sealed)
+    division = division_of(register.name, row.content)
+    return Known(division, row.valid_from, values, row.sources, row.subject, row.merged)

@@ -60,7 +60,10 @@ async def verify(exchange: Exchange, caller: Principal, question: Question, now:
         raise
     elsewhere: dict[str, Told] = {}
     if len(results) < len(prepared.claims):
-        elsewhere = await look_elsewhere(exchange, prepared.claims, prepared.subject, today)
+        subjects = [prepared.subject]
+        if known is not None and known.merged:
+            subjects.append(known.subject)
+        elsewhere = await look_elsewhere(exchange, prepared.claims, subjects, today)
         results |= {name: verdict for name, (verdict, _) in elsewhere.items()}
     told = {
         "claims": dict(question.claims),

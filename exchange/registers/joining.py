@@ -18,9 +18,10 @@ import orjson
 from psycopg import Connection
 
 from exchange.registers import contributions
+from exchange.registers.aliases import Naming
 from exchange.registers.contributions import ContributionRow
 from exchange.registers.lead import Joined, Rank, Said, combine, provenance
-from exchange.registers.schemas import RegisterSchema, place
+from exchange.registers.schemas import RegisterSchema, other_subjects, place
 from foundation.sensitive import Vault
 
 
@@ -32,11 +33,13 @@ class JoinReport:
         changed: rows with a new version.
         unchanged: rows to which this source added nothing that leads.
         differing: (origin row, field) of this source's rows where another source leads with another value.
+        namings: the other identifiers that the joined rows name.
     """
 
     changed: int
     unchanged: int
     differing: tuple[tuple[int, str], ...]
+    namings: tuple[Naming, ...] = ()
 
 
 def join(
@@ -71,7 +74,7 @@ def join(
         subject: combine([_opened(vault, table, row) for row in said[subject]], rank) for subject in subjects
     }
     rows_of = {each.subject: each.origin_row for each in new if each.source == source}
-    changed = _put(connection, vault, register, standing, said, joined, now)
+    changed, namings = _put(connection, vault, register, standing, said, joined, now)
     return JoinReport(
         changed,
         len(subjects) - changed,
@@ -81,27 +84,33 @@ def join(
             for who, name in sorted(each.differing)
             if who == source
         ),
+        namings,
     )
 
 
 def leave(
     connection: Connection, vault: Vault, register: RegisterSchema, source: str, rank: Rank, now: datetime
-) -> None:
-    """Go on without what `source` said of the subjects in `gone` that others speak of too."""
+) -> tuple[list[bytes], tuple[Naming, ...]]:
+    """Go on without what `source` said of the subjects in `gone` that others speak of too.
+
+    Returns:
+        These subjects, and the other identifiers that their rows name from now on.
+    """
     table = register.table
     subjects = contributions.missing_shared(connection)
     if not subjects:
-        return
+        return [], ()
     standing = contributions.current(connection, table, subjects)
     contributions.drop_contributions(connection, table, source, subjects)
     said = contributions.contributions(connection, table, subjects)
     joined = {
         subject: combine([_opened(vault, table, row) for row in said[subject]], rank) for subject in subjects
     }
-    _put(connection, vault, register, standing, said, joined, now)
+    _changed, namings = _put(connection, vault, register, standing, said, joined, now)
     alone = [subject for subject in subjects if len(said[subject]) == 1]
     for subject in alone:
         contributions.drop_contributions(connection, table, said[subject][0].source, [subject])
+    return subjects, namings
 
 
 def _put(
@@ -112,8 +121,12 @@ def _put(
     said: dict[bytes, list[ContributionRow]],
     joined: dict[bytes, Joined],
     now: datetime,
-) -> int:
-    """Put the joined rows in place of the standing ones; a new version only where a value is new."""
+) -> tuple[int, tuple[Naming, ...]]:
+    """Put the joined rows in place of the standing ones; a new version only where a value is new.
+
+    Returns:
+        How many have one, and the other identifiers that the rows name.
+    """
     rows: list[tuple[ContributionRow, dict[str, Any] | None, bool]] = []
     for subject, each in joined.items():
         row = _row(vault, register, subject, each, said[subject], now)
@@ -123,7 +136,12 @@ def _put(
     changed = [row.subject for row, _, is_new in rows if is_new]
     contributions.keep_version(connection, register.table, changed, now)
     contributions.put_joined(connection, register.table, rows)
-    return len(changed)
+    namings = [
+        Naming(row.subject, row.fingerprint, other)
+        for row, _, _ in rows
+        for other in other_subjects(vault, register, joined[row.subject].record, row.subject)
+    ]
+    return len(changed), tuple(namings)
 
 
 def _alone(joined: Joined) -> dict[str, Any] | None:

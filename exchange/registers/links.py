@@ -1,7 +1,8 @@
 """Records that may be of one subject though their identifiers differ: found, scored, and decided by a person.
 
-Nothing is ever merged by this. `strong` links rest on an identifier that one record names beside its own; `candidate`
-links on name, birth date and address, and wait for somebody's word.
+No rows are ever merged by this. `strong` links rest on an identifier that one record names beside its own; `candidate`
+links on name, birth date and address, and wait for somebody's word. What is decided is followed by all who ask, and
+what a record names is so without being searched for (`aliases.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Column, Double, Table, Text
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TIMESTAMP
 
-from exchange.registers.tables import metadata
+from exchange.registers import aliases
+from exchange.registers.schemas import load_registers
+from exchange.registers.tables import lock_register, metadata
 
 link = Table(
     "link",
@@ -64,12 +67,14 @@ class Found:
     decided_by: str | None
 
 
-def rows(connection: Connection, table: str) -> Iterator[tuple[bytes, dict[str, Any], bytes | None]]:
-    """Yield (subject, clear part, sealed part) of a whole register, a few thousand at a time."""
+def rows(connection: Connection, table: str) -> Iterator[tuple[bytes, dict[str, Any], bytes | None, bytes]]:
+    """Yield (subject, clear part, sealed part, fingerprint) of a whole register, a few thousand at a time."""
     with connection.cursor(name="linking") as cursor:
         cursor.itersize = 5_000
         cursor.execute(
-            sql.SQL("SELECT subject, content, sealed FROM {}").format(sql.Identifier("exchange", table))
+            sql.SQL("SELECT subject, content, sealed, fingerprint FROM {}").format(
+                sql.Identifier("exchange", table)
+            )
         )
         yield from cursor
 
@@ -146,10 +151,25 @@ def waiting(connection: Connection, register: str, limit: int) -> list[Found]:
 def decide(
     connection: Connection, register: str, subject: bytes, other: bytes, decision: str, by: str, now: datetime
 ) -> bool:
-    """Note what a person decided; False if there is no such link."""
+    """Note what a person decided, and let it be followed, or no longer, at once; False if there is no such link.
+
+    A row that names the identifier of another need not have been searched for: its alias is a link as well.
+    """
+    schema = load_registers()[register]
+    # A merge that begins an alias holds the register while it looks at the decisions.
+    lock_register(connection, schema.table)
+    if aliases.standing(connection, subject, other) and subject < other:
+        put_new = "INSERT INTO exchange.link (register, subject, other, kind, score, evidence, found_at)"
+        connection.execute(
+            f"{put_new} VALUES (%s, %s, %s, 'strong', 1, '{{}}', %s) ON CONFLICT DO NOTHING",
+            [register, subject, other, now],
+        )
     done = connection.execute(
         "UPDATE exchange.link SET decision = %s, decided_by = %s, decided_at = %s"
         " WHERE register = %s AND subject = %s AND other = %s",
         [decision, by, now, register, subject, other],
     )
-    return done.rowcount == 1
+    if done.rowcount != 1:
+        return False
+    aliases.decide(connection, schema, subject, other, same=decision == "same", now=now)
+    return True

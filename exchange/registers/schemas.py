@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -79,3 +79,15 @@ def opened(
     if sealed is not None:
         record |= orjson.loads(vault.open(sealed, place(register.table, subject)))
     return record
+
+
+def other_subjects(
+    vault: Vault, register: RegisterSchema, record: Mapping[str, Any], subject: bytes
+) -> Iterator[bytes]:
+    """Yield the subjects under which a record would also be known, by identifiers it names beside its own."""
+    for kind, fields in register.keys:
+        values = [record.get(name) for name in fields]
+        if None not in values:
+            other = vault.blind_index(kind, "\0".join(map(str, values)))
+            if other != subject:
+                yield other

@@ -367,6 +367,12 @@ def _standing(
     return known
 
 
+def changed_subjects(connection: Connection) -> list[bytes]:
+    """Return the subjects of the batch in hand whose rows were changed, or are made with what others say."""
+    found = connection.execute("SELECT subject FROM standing WHERE NOT own AND NOT same", binary=True)
+    return [subject for (subject,) in found]
+
+
 def _copy(connection: Connection, target: sql.Identifier, rows: bytes) -> None:
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(target, sql.SQL(_COPIED))
     with connection.cursor() as cursor, cursor.copy(statement) as copy:

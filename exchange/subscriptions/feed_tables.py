@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP, UUID
 
 from exchange.grants.grant import Grant
 from exchange.grants.tables import as_grant
+from exchange.registers.aliases import followed
 from exchange.registers.tables import metadata
 from exchange.subscriptions.kinds import Kinds
 from exchange.subscriptions.tables import subscription
@@ -101,7 +102,11 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A change, by its id, and a subscription that it concerns; `reference` is the subscriber's, None for all."""
+    """A change, by its id, and a subscription that it concerns; `reference` is the subscriber's, None for all.
+
+    Args:
+        subject: as the subscriber named it.
+    """
 
     change: int
     subscription: uuid.UUID
@@ -110,6 +115,7 @@ class Match:
     grant: uuid.UUID
     reference: str | None
     delivered: bool
+    subject: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,18 +163,34 @@ WHERE e.subscription = $1 AND e.next_attempt_at <= $2 AND NOT EXISTS (
 ORDER BY e.sequence LIMIT $3
 """  # noqa: S608 -- constant column names
 
-_MATCHES = """
-SELECT c.id, s.id AS subscription, s.client_id, s.kinds, s.grant_id, w.reference, s.url IS NOT NULL AS delivered
+_MATCHES = f"""
+SELECT c.id, s.id AS subscription, s.client_id, s.kinds, s.grant_id, w.reference, s.url IS NOT NULL AS delivered,
+    c.subject
 FROM exchange.change c
 JOIN exchange.subscription_subject w ON w.subject = c.subject
 JOIN exchange.subscription s ON s.id = w.subscription AND s.topic = c.topic AND s.state = 'active'
 WHERE c.id = ANY($1)
 UNION ALL
-SELECT c.id, s.id, s.client_id, s.kinds, s.grant_id, NULL, s.url IS NOT NULL
+SELECT c.id, s.id, s.client_id, s.kinds, s.grant_id, w.reference, s.url IS NOT NULL, w.subject
+FROM exchange.change c
+JOIN LATERAL (
+    SELECT a.alias FROM exchange.alias a WHERE a.subject = c.subject AND {followed("a")}
+    UNION SELECT h.alias FROM exchange.alias_history h
+    WHERE h.subject = c.subject AND h.valid_until = c.happened_at AND {followed("h")}
+) AS l ON true
+JOIN exchange.subscription_subject w ON w.subject = l.alias
+JOIN exchange.subscription s ON s.id = w.subscription AND s.topic = c.topic AND s.state = 'active'
+WHERE c.id = ANY($1)
+UNION ALL
+SELECT c.id, s.id, s.client_id, s.kinds, s.grant_id, NULL, s.url IS NOT NULL, c.subject
 FROM exchange.change c
 JOIN exchange.subscription s ON s.topic = c.topic AND s.state = 'active' AND s.scope = 'all'
 WHERE c.id = ANY($1)
 ORDER BY 1
+"""  # noqa: S608 -- our own text
+"""Who named a subject, who named another identifier of it, and who asked to be told of all.
+
+What ends an identifier with the row that named it is still told under it.
 """
 
 
@@ -243,6 +265,7 @@ async def matches(connection: Any, ids: Collection[int]) -> list[Match]:
             row["grant_id"],
             row["reference"],
             row["delivered"],
+            row["subject"],
         )
         for row in rows
     ]

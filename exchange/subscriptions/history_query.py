@@ -71,7 +71,13 @@ async def forget_returns(connection: Any, table: str, upto: int) -> None:
 def _steps(table: str) -> str:
     # The next version is in the history too if it has ended since, else it is the one that stands. A subject that left
     # counts on with its versions when it comes back, but its next does not begin where the last ended.
-    named = "EXISTS (SELECT FROM exchange.subscription_subject w WHERE w.subject = {0}.subject)"
+    # By its own identifier, or by another that leads to it, or led.
+    named = (
+        "(EXISTS (SELECT FROM exchange.subscription_subject w WHERE w.subject = {0}.subject) OR EXISTS (SELECT"
+        " FROM (SELECT alias FROM exchange.alias a WHERE a.subject = {0}.subject"
+        " UNION ALL SELECT alias FROM exchange.alias_history a WHERE a.subject = {0}.subject) AS l"
+        " JOIN exchange.subscription_subject w ON w.subject = l.alias))"
+    )
     after = (
         " h.content, h.sealed, coalesce(n.content, r.content) AS next_content,"
         " CASE WHEN n.subject IS NULL THEN r.sealed ELSE n.sealed END AS next_sealed,"

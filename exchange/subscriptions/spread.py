@@ -78,7 +78,7 @@ def _events(
                 sequence=0,
                 id=uuid.uuid4(),
                 kind=kind,
-                subject=change.subject,
+                subject=match.subject,
                 reference=match.reference or pseudonym(vault, match.client_id, change.subject),
                 fields=tuple(fields),
                 sealed=change.sealed if match.reference is None else None,

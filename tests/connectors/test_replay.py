@@ -17,6 +17,8 @@ from connectors.pipeline import Report, run
 from connectors.replay import CorrectionRefused, correct, replay
 from connectors.sources.files import FileSource
 from connectors.sources.raw import BadRow
+from exchange.registers.schemas import load_registers, opened
+from exchange.registers.tables import current_rows
 from foundation.identifiers import CitizenId
 from foundation.sensitive import Vault
 
@@ -265,3 +267,36 @@ def test_a_record_of_xml_comes_in_once_it_is_understood(
     assert (report.inserted, report.reasons) == (1, {"duplicate-member": 1})
     assert people(database_url) == 2
     assert [row[:2] for row in standing(database_url)] == [(3, "duplicate-member")]
+
+
+def test_a_record_of_xml_comes_in_as_a_steward_corrected_it(
+    tmp_path: Path, database_url: str, vault: Vault
+) -> None:
+    """Attributes and children are columns alike, and what is corrected is text, not markup."""
+    wanted = mapping("xml")
+    record = '<r 号码="{}"><姓名>{}</姓名><状态>{}</状态></r>'
+    path = tmp_path / "census.xml"
+    bad = record.format(PEOPLE[1], "李", "外")
+    path.write_text(f"<all>{record.format(PEOPLE[0], '张', '在')}{bad}</all>", encoding="utf-8")
+    assert bring_in(path, database_url, vault, wanted).reasons == {"unknown-value": 1}
+    row = waiting_row(database_url, "unknown-value")
+    said = {"号码": PEOPLE[1], "姓名": "李<五>&", "状态": "在"}
+
+    def mend(**changes: str) -> Report:
+        return correct(
+            wanted, row, said | changes, editor="陈", why="查原件", database=database_url, vault=vault
+        )
+
+    with pytest.raises(CorrectionRefused, match="status"):
+        mend(状态="外")
+    assert [each[:2] for each in standing(database_url)] == [(2, "unknown-value")]
+    assert mend().inserted == 1
+    assert (people(database_url), standing(database_url)) == (2, [])
+    ((raw, kept),) = sql(database_url, "SELECT raw, record FROM exchange.correction")
+    assert PEOPLE[1] in quarantine.original(vault, row.digest, raw).decode()
+    assert orjson.loads(vault.open(kept, b"correction\0" + row.digest)) == said
+    persons = load_registers()["persons"]
+    subject = vault.blind_index("citizen-id", PEOPLE[1])
+    with psycopg.connect(database_url) as connection:
+        shown = current_rows(connection, persons.table, [subject])[subject]
+    assert opened(vault, persons, subject, *shown)["name"] == "李<五>&"

@@ -45,6 +45,7 @@ import exchange.outbox.tables
 import exchange.outcomes.tables
 import exchange.plans.tables
 import exchange.queries.misses
+import exchange.registers.aliases
 import exchange.registers.entries
 import exchange.registers.links
 import exchange.registers.tables

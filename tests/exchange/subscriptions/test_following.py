@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
+from exchange.registers import links
 from exchange.subscriptions import feed_tables, following
 from exchange.subscriptions.following import append_change, follow
 from exchange.subscriptions.spread import spread
@@ -345,5 +346,43 @@ def test_what_is_old_is_forgotten_and_told_to_be(told: Told) -> None:
             await city.read(feed)
         assert [event["sequence"] for event in (await city.read(feed, after=1)).events] == [2]
         assert city.records("notified")[0]["reason"] == "feed-forgotten"
+
+    told(story)
+
+
+def test_who_named_another_identifier_is_told_of_the_row_until_it_leads_there_no_more(told: Told) -> None:
+    """What ends the identifier with its row is told, too; what comes after a decision against it is not."""
+    number, mapping = "4401011234567", "source: numbers\ntitle: n\ncontact: n\nregister: legal_entities\n"
+    mapping += "format: delimited\nsnapshot: {ended_share: 1.0}\ncolumns:\n  - {column: code, field: code, kind: uscc}\n"
+    mapping += "  - {column: number, field: registration_number}\n  - {column: name, field: name}\n"
+
+    async def story(city: City) -> None:
+        (city.settings.sources_folder / "numbers.yaml").write_text(mapping, encoding="utf-8")
+
+        def bring(*rows: str) -> None:
+            city._bring("numbers", "\n".join(["code,number,name", *rows, ""]).encode())
+
+        bring(f"{ENTITY},{number},甲")
+        await city.give(resource="legal-entities-basic", fields=frozenset({"name"}))
+        feed = await city.subscribe("entity-renamed", "entity-struck-off", old=number, new=ENTITY)
+        bring(f"{ENTITY},{number},甲乙")
+        assert await city.tell() == 2
+        page = await city.read(feed)
+        assert sorted(event["reference"] for event in page.events) == ["new", "old"]
+        subjects = {record["subject"] for record in city.records("notified")}
+        assert city.exchange.vault.blind_index("registration-number", number).hex() in subjects
+        bring(f"{ENTITIES[1]},,别的")
+        assert await city.tell() == 2, "it has left the register, and the number with it"
+        bring(f"{ENTITY},{number},甲")
+        await city.tell()
+        with psycopg.connect(city.address) as connection:
+            one = city.exchange.vault.blind_index("registration-number", number)
+            pair = sorted([one, city.exchange.vault.blind_index("uscc", ENTITY)])
+            assert links.decide(
+                connection, "legal_entities", pair[0], pair[1], "different", "王五", city.now()
+            )
+        bring(f"{ENTITY},{number},丙")
+        assert await city.tell() == 1
+        assert (await city.read(feed, after=4)).events[-1]["reference"] == "new"
 
     told(story)
