@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
+import exchange.archives.routes
 import exchange.audit.routes
 import exchange.batches.routes
 import exchange.catalog.drafts.routes
@@ -59,6 +60,7 @@ TAGS = {
     "plans": "What of a case's papers is settled, and how the rest can be 办件计划",
     "consents": "Evidence that goes out only with the applicant's consent 授权同意",
     "commitments": "Statements in the place of papers, verified later 告知承诺",
+    "archives": "Closed cases as packages that are verified alone 办件归档",
     "statistics": "What was counted, each number traceable to its records 统计",
     "outcomes": "What was decided, who supervises it, and what they found 办理结果、审管联动",
     "entitlements": "Benefits that are found without being asked for 免申即享",
@@ -117,6 +119,7 @@ def create_app(
         exchange.statistics.routes.router,
         exchange.outbox.routes.router,
         exchange.outcomes.routes.router,
+        exchange.archives.routes.router,
         exchange.entitlements.routes.router,
         *routers,
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
 from exchange.relaying.relays import Relays
 from exchange.subscriptions.heads import Heads
+from foundation.identity.principals import Principal
 from foundation.ledger import DirectoryTiles
 from foundation.sensitive import Vault
 from foundation.settings import Settings
@@ -97,6 +98,83 @@ class SourceContacts(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class LicenceSeen:
+    """What a department was shown of a licence in a case, as the registry of licences recorded it.
+
+    Args:
+        kind: of event, such as `presentation-verified`, and what it `said`.
+        entry: of the event in the log (32 bytes).
+        copy: the marked copy that the department got, as signed; None where it got none.
+    """
+
+    record: str
+    identifier: str
+    kind: str
+    entry: bytes
+    said: Mapping[str, Any]
+    copy: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class InLog:
+    """A record with its place in the log: its entry (32 bytes), and the audit path (RFC 6962), 32 bytes each."""
+
+    record: str
+    entry: bytes
+    leaf_index: int
+    path: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """What goes into an archive package.
+
+    Args:
+        key: under which it is kept; the same key again is the same package, whatever else is given.
+        files: by their paths: `case/`, `plans/`, `answers/`, `commitments/`, `copies/`.
+        facts: members of its manifest; JSON without fractions.
+        checkpoint: signed head of the log (C2SP), under which every record of `proofs` is proved.
+    """
+
+    key: str
+    matter: str
+    case: str
+    files: Mapping[str, bytes]
+    facts: Mapping[str, Any]
+    checkpoint: str
+    proofs: Sequence[InLog]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPackage:
+    """A package in the store; digests and size are of what is handed out."""
+
+    key: str
+    sha256: bytes
+    sm3: bytes | None
+    bytes: int | None
+
+
+class Archives(Protocol):
+    """Where packages of closed cases are made and kept: sealed, and never replaced.
+
+    What cannot be read is `exchange.archives.errors.ArchiveDamaged`, a store that cannot be reached
+    `ArchiveUnavailable`.
+    """
+
+    async def licences_seen(
+        self, subjects: Collection[bytes], department: str, matter: str, case: str, upto: datetime
+    ) -> list[LicenceSeen]:
+        """Return what a department was shown in a case of licences that these subjects (blind indexes) hold."""
+
+    async def pack(self, caller: Principal, package: Package, now: datetime) -> KeptPackage:
+        """Make a package and keep it, once."""
+
+    async def fetch(self, key: str) -> bytes:
+        """Return a package."""
+
+
+@dataclass(frozen=True, slots=True)
 class Exchange:
     """Rooms of the exchange reach everything that is not pure through this.
 
@@ -123,3 +201,4 @@ class Exchange:
     heads: Heads
     contacts: SourceContacts
     relays: Relays
+    archives: Archives

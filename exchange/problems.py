@@ -74,6 +74,11 @@ EXCHANGE_PROBLEMS: ProblemTable = {
     "run-stands": ProblemKind(409, _("There is another run of this id")),
     "outcome-invalid": ProblemKind(422, _("The outcome cannot be")),
     "outcome-stands": ProblemKind(409, _("There is another outcome")),
+    "archive-not-packed": ProblemKind(409, _("The case is not archived yet")),
+    "archive-damaged": ProblemKind(500, _("The archived package is lost or altered")),
+    "archive-unavailable": ProblemKind(
+        503, _("The store of archives cannot be reached"), {"Retry-After": "5"}
+    ),
     "not-supervised": ProblemKind(403, _("The department does not supervise this subject")),
     "entry-invalid": ProblemKind(422, _("The entry cannot be")),
     "entry-stands": ProblemKind(409, _("There is another entry of this id")),

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 import license_registry.annual_reports.routes
+import license_registry.archive.routes
 import license_registry.audit.routes
 import license_registry.catalog.routes
 import license_registry.disclosing.routes
@@ -42,6 +43,7 @@ TAGS = {
     "wallets": "OpenID4VCI and OpenID4VP 卡包",
     "disclosing": "What is shown without a code: by number, file or grant 核验、依职权",
     "sharing": "Licence interfaces in the manner of GB/T 36906 证照共享服务接口",
+    "archives": "What closed matters rest on, in packages 归档",
     "audit": "Events for auditors 审计",
 }
 
@@ -68,6 +70,7 @@ def create_app(ports: Registry, guard: Guard) -> ASGIApp:
         license_registry.wallets.routes.router,
         license_registry.disclosing.routes.router,
         license_registry.sharing.routes.router,
+        license_registry.archive.routes.router,
         license_registry.audit.routes.router,
     ]
     for router in included:

@@ -40,6 +40,8 @@ REGISTRY_PROBLEMS: ProblemTable = {
     "disclosure-not-granted": ProblemKind(403, _("No grant lets the department see this")),
     "too-many-tries": ProblemKind(429, _("Too many wrong numbers"), {"Retry-After": "3600"}),
     "link-spent": ProblemKind(410, _("The link was used or is over")),
+    "answer-invalid": ProblemKind(422, _("An answer does not hold")),
+    "archive-stands": ProblemKind(409, _("Another package has this id")),
     "file-unreadable": ProblemKind(422, _("The file holds no licence")),
     "picture-unreadable": ProblemKind(422, _("No QR code can be read in the picture")),
     "code-expired": ProblemKind(410, _("The code has expired")),

@@ -111,11 +111,11 @@ def errors() -> set[type[DomainError]]:
 # Refusals that never reach HTTP: a command tells them on one line.
 COMMAND_LINE_ONLY = {
     "airflow-broken",
-    "answer-invalid",
     "batch-lines-lost",  # stands in the progress of a batch
     "batch-result-broken",  # told where a result is read
     "correction-refused",
     "no-windows",
+    "service-ended",
     "following-already",
     "key-of-another",
     "offline-code-invalid",

@@ -17,6 +17,7 @@ import exchange.app
 import exchange.corrections.following
 import exchange.requests.overdue
 import license_registry.app
+from exchange.archives.pack import pack_forever
 from exchange.audit.record import Recorder
 from exchange.batches.work import work_forever as work_on_batches
 from exchange.catalog.drafts.edit import publish_seeds
@@ -58,6 +59,7 @@ from license_registry.ports import Registry
 from license_registry.presenting.tables import Codes
 from license_registry.store.objects import open_store
 from license_registry.wallets.requests import PURPOSE as REQUEST_PURPOSE
+from zhengtong.case_archives import StoredArchives
 from zhengtong.contacts import MappedContacts
 from zhengtong.held_licences import RegisteredLicences
 from zhengtong.holders import RegisteredHolders
@@ -202,10 +204,12 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             heads,
             MappedContacts(settings.sources_folder),
             relays,
+            StoredArchives(registry),
         )
         await stack.enter_async_context(_task(exchange.requests.overdue.rounds(served)))
         await stack.enter_async_context(_task(exchange.corrections.following.rounds(served)))
         await stack.enter_async_context(_task(work_on_batches(served)))
+        await stack.enter_async_context(_task(pack_forever(served)))
         webhooks = await stack.enter_async_context(sender(settings))
         await stack.enter_async_context(_task(see_to_plans(Planning(served), webhooks)))
         await stack.enter_async_context(_task(go_on_forever(served, FollowedLicences(registry), webhooks)))

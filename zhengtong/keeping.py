@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import click
 from foundation.identity.principals import Principal, Role
 from foundation.language import _, both
 from foundation.settings import Settings
-from license_registry.archive.keep import Archived, ToKeep, keep
+from license_registry.archive.keep import Kept, ToKeep, keep
 from license_registry.ports import Registry
 from license_registry.store.scrub import Scrubbed, scrub
 from zhengtong.command import JSON_OPTION, one_line, print_json
@@ -54,7 +55,7 @@ def scrub_command(settings: Settings, as_json: bool) -> None:
             )
         )
         for each in found.findings:
-            click.echo(f"✗ {each.kind} {each.identifier} {each.key}")
+            click.echo(" ".join(filter(None, ("✗", each.kind, each.identifier, each.key))))
     sys.exit(1 if found.findings else 0)
 
 
@@ -100,9 +101,9 @@ def archive_command(
         {path.name: path.read_bytes() for path in documents},
     )
 
-    async def work(registry: Registry) -> Archived:
-        return await keep(registry, ARCHIVIST, wanted, now)
+    async def work(registry: Registry) -> Kept:
+        return await keep(registry, ARCHIVIST, wanted, now, archive_id=uuid.uuid4())
 
     made = with_registry(settings, now, work)
     output.write_bytes(made.data)
-    click.echo(both(_("Archived as {key}, {size} bytes"), key=made.key, size=len(made.data)))
+    click.echo(both(_("Archived as {key}, {size} bytes"), key=made.archive.object_key, size=len(made.data)))

@@ -14,7 +14,6 @@ from foundation.ledger import (
     VERIFIER_KEY_FILE,
     CheckpointError,
     DirectoryTiles,
-    HttpTiles,
     LogProblem,
     Record,
     TileError,
@@ -23,6 +22,7 @@ from foundation.ledger import (
     read_records,
     verify_log,
 )
+from foundation.ledger.http_tiles import HttpTiles
 from zhengtong.command import JSON_OPTION, Refused, one_line, print_json
 
 

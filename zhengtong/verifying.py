@@ -18,15 +18,14 @@ from foundation.signing.chain import load_roots
 from license_registry.catalog.types import load_types
 from license_registry.lifecycle.status_lists import StatusLists
 from license_registry.presenting.own_trust import own_keys, own_status_lists, own_types, root_pem
+from license_registry.verifying.archive import trust_within
 from license_registry.verifying.bundle import make_bundle, open_bundle
-from license_registry.verifying.file import Ways, verify_path
+from license_registry.verifying.file import Ways, is_package, verify_path
 from license_registry.verifying.report import lines
 from license_registry.verifying.seen import SeenCodes
-from license_registry.verifying.trust import Trust, TrustedKey
+from license_registry.verifying.trust import BUNDLE, Trust, TrustedKey
 from zhengtong.command import JSON_OPTION, Refused, one_line, print_json
 from zhengtong.house import open_keys
-
-TRUST_PURPOSE = "trust"
 
 
 @click.command(help="验证证照文件、二维码、签名答复 · Verify a licence, code or answer; exit 0 or 1")
@@ -57,7 +56,10 @@ def verify(
     as_json: bool,
 ) -> None:
     now = datetime.now(UTC)
-    trust = _trust(settings, bundle, root, jwks, status_list, now)
+    if bundle is None and jwks is None and root is not None and is_package(path):
+        trust = trust_within(path.read_bytes(), path.name, load_roots(root.read_bytes()))
+    else:
+        trust = _trust(settings, bundle, root, jwks, status_list, now)
     first_use = None if seen is None else SeenCodes(seen, now.timestamp()).first_use
     found = verify_path(path, trust, now, Ways(bundle is not None or status_list is not None, first_use))
     if as_json:
@@ -128,7 +130,7 @@ def export(settings: Settings, path: Path, hours: int) -> None:
     now = datetime.now(UTC)
     keys = open_keys(settings, now)
     certificates = CertificateAuthority(keys)
-    keys.ensure_active(TRUST_PURPOSE, Algorithm.ES256, now)
+    keys.ensure_active(BUNDLE, Algorithm.ES256, now)
     issuer = f"{settings.base_url}/registry"
 
     async def lists(address: str) -> dict[str, str]:
@@ -138,7 +140,7 @@ def export(settings: Settings, path: Path, hours: int) -> None:
     with database.running_database(settings) as address:
         database.require_current_schema(address)
         tokens = asyncio.run(lists(address))
-    signer = keys.signer(TRUST_PURPOSE)
+    signer = keys.signer(BUNDLE)
     types = own_types(load_types(settings.licence_types_folder))
     data = make_bundle(
         signer,

@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 
+from exchange.archives.tables import ask_for
 from exchange.audit.record import AccessRecord, prepare, record_within
 from exchange.matters import tables as matters
 from exchange.matters.drafting import MatterOfAnother
@@ -55,7 +56,8 @@ async def decide(exchange: Exchange, caller: Principal, told: Decision, now: dat
 
     1. The matter is the caller's, the applicant well-formed. A refusal is recorded, then raised.
     2. Told before: that outcome.
-    3. Record, outcome, task and the message to the supervising department stand or fall together.
+    3. Record, outcome, the wish to archive the case, task and the message to the supervising department stand or fall
+       together.
 
     Raises:
         NotFound, MatterOfAnother, SubjectMalformed, OutcomeInvalid, OutcomeStands: as they say.
@@ -102,6 +104,7 @@ async def decide(exchange: Exchange, caller: Principal, told: Decision, now: dat
         async with exchange.pool.acquire() as connection, connection.transaction():
             await record_within(connection, _recorded(caller, new, now))
             await tables.add(connection, new)
+            await ask_for(connection, new.id, now)
             if supervising is not None and new.result == GRANTED:
                 await _hand_over(exchange, connection, new, supervising, told.applicant, kind, now)
     except asyncpg.UniqueViolationError:

@@ -1,7 +1,8 @@
 """The transparency log: RFC 6962 tree, C2SP tiles and checkpoint, salted commitments, and its verifier.
 
-All that this face offers needs no database, so that a verifier runs where there is none. The side that writes
-is `foundation.ledger.sequencer`, its SQL `foundation.ledger.tables`.
+All that this face offers needs neither database nor network, so that a verifier runs where there is none. What reads a
+log over HTTP is `foundation.ledger.http_tiles`; the side that writes is `foundation.ledger.sequencer`, its SQL
+`foundation.ledger.tables`.
 """
 
 from foundation.ledger.checkpoint import (
@@ -17,7 +18,6 @@ from foundation.ledger.tiles import (
     VERIFIER_KEY_FILE,
     DirectoryTiles,
     Extension,
-    HttpTiles,
     TileError,
     TileMalformed,
     TileMissing,
@@ -47,7 +47,6 @@ __all__ = [
     "CheckpointError",
     "DirectoryTiles",
     "Extension",
-    "HttpTiles",
     "LogProblem",
     "LogSigner",
     "ProofError",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeVar
@@ -203,6 +203,32 @@ async def inclusion(connection: Any, reader: TileReader, entry: bytes) -> Inclus
         return None
     proof = await asyncio.to_thread(inclusion_proof, reader, index, head.size)
     return Inclusion(index, head.size, proof, head.checkpoint)
+
+
+@dataclass(frozen=True, slots=True)
+class Inclusions:
+    """Proofs of several entries under one head: entry → leaf index and audit path."""
+
+    checkpoint: str
+    proofs: Mapping[bytes, tuple[int, tuple[bytes, ...]]]
+
+
+async def inclusions(connection: Any, reader: TileReader, entries: Sequence[bytes]) -> Inclusions | None:
+    """Return the proofs that entries are in the tree of the present head, or None while one of them still waits.
+
+    Raises:
+        TileError: a tile is missing or malformed.
+    """
+    indexes = await tables.find_leaf_indexes(connection, entries)
+    head = await tables.read_head(connection)
+    if head is None or len(indexes) < len(set(entries)):
+        return None
+    size = head.size
+
+    def proved() -> dict[bytes, tuple[int, tuple[bytes, ...]]]:
+        return {entry: (index, inclusion_proof(reader, index, size)) for entry, index in indexes.items()}
+
+    return Inclusions(head.checkpoint, await asyncio.to_thread(proved))
 
 
 def _catch_up(tiles: DirectoryTiles, origin: str, head: TreeHead | None) -> None:

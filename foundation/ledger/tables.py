@@ -92,6 +92,7 @@ INSERT INTO ledger.entry (leaf_index, entry)
 SELECT $1::bigint + place - 1, entry FROM unnest($2::bytea[]) WITH ORDINALITY AS added (entry, place)
 """
 _DEQUEUE = "DELETE FROM ledger.pending WHERE id = ANY($1::bigint[])"
+_FIND_LEAVES = "SELECT entry, leaf_index FROM ledger.entry WHERE entry = ANY($1)"
 _FIND_LEAF = "SELECT leaf_index FROM ledger.entry WHERE entry = $1"
 
 
@@ -154,3 +155,9 @@ async def find_leaf_index(connection: Any, logged: bytes) -> int | None:
     """Return the leaf index of an entry, or None while it is not in the tree."""
     found = await connection.fetchval(_FIND_LEAF, logged)
     return None if found is None else int(found)
+
+
+async def find_leaf_indexes(connection: Any, logged: Sequence[bytes]) -> dict[bytes, int]:
+    """Return entry → its leaf index, of those that are in the tree."""
+    rows = await connection.fetch(_FIND_LEAVES, list(logged))
+    return {row["entry"]: int(row["leaf_index"]) for row in rows}

@@ -17,10 +17,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
-
-import httpx
+from typing import Protocol
 
 from foundation.ledger.checkpoint import MAXIMUM_CHECKPOINT_BYTES
 from foundation.ledger.tree import EMPTY_ROOT, HASH_BYTES, leaf_hash, node_hash, root_of
@@ -37,10 +34,11 @@ MAXIMUM_ENTRY_BYTES = 0xFFFF
 
 _TILE_BITS = 8
 _LENGTH = struct.Struct(">H")
-_PATH = re.compile(
+PUBLISHED_PATH = re.compile(
     r"checkpoint|tile/(?:entries|[0-9]|[1-5][0-9]|6[0-3])/(?:x[0-9]{3}/){0,6}[0-9]{3}(?:\.p/[1-9][0-9]{0,2})?",
     re.ASCII,
 )
+"""What the files of a log are called."""
 
 
 class TileError(Exception):
@@ -112,7 +110,7 @@ class DirectoryTiles:
         Raises:
             TileMissing: it is not there, or the path is not one of a log: nothing else is ever read.
         """
-        if not _PATH.fullmatch(path):
+        if not PUBLISHED_PATH.fullmatch(path):
             raise TileMissing(path, "not a path of a log")
         try:
             return (self.root / path).read_bytes()
@@ -142,7 +140,7 @@ class DirectoryTiles:
         folders: dict[Path, None] = {}
         try:
             for path, data in files:
-                if not _PATH.fullmatch(path):
+                if not PUBLISHED_PATH.fullmatch(path):
                     raise ValueError(f"{path} is not a path of a log")
                 target = self.root / path
                 folders.update(dict.fromkeys((target.parent, *_make_folders(target.parent))))
@@ -177,52 +175,6 @@ class DirectoryTiles:
             yield _try_lock(descriptor)
         finally:
             os.close(descriptor)
-
-
-class HttpTiles:
-    """Published files of a log on the web. Close it, or use it as a context manager."""
-
-    def __init__(
-        self, base_url: str, *, timeout: float = 10.0, transport: httpx.BaseTransport | None = None
-    ) -> None:
-        """Open a client; `base_url` is the prefix of the log, `timeout` in seconds for each network step."""
-        self._base_url = base_url.rstrip("/")
-        self._client = httpx.Client(timeout=timeout, transport=transport, follow_redirects=False)
-
-    def read(self, path: str) -> bytes:
-        """Return the content of a published file, never more than such a file can hold.
-
-        Raises:
-            TileMissing: it is not there, or cannot be fetched.
-            TileMalformed: it is larger than such a file can be.
-        """
-        if not _PATH.fullmatch(path):
-            raise TileMissing(path, "not a path of a log")
-        limit, parts, received = _largest(path), [], 0
-        try:
-            with self._client.stream("GET", f"{self._base_url}/{path}") as response:
-                if response.status_code != httpx.codes.OK:
-                    raise TileMissing(path, f"the server answers {response.status_code}")
-                for part in response.iter_bytes():
-                    received += len(part)
-                    if received > limit:
-                        raise TileMalformed(path, f"is larger than {limit} bytes")
-                    parts.append(part)
-        except httpx.HTTPError as error:
-            raise TileMissing(path, f"cannot be fetched: {type(error).__name__}") from error
-        return b"".join(parts)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class CachedTiles:
@@ -530,7 +482,8 @@ def _numbered(number: int, width: int) -> str:
     return name if width == TILE_WIDTH else f"{name}.p/{width}"
 
 
-def _largest(path: str) -> int:
+def largest_file(path: str) -> int:
+    """Return how many bytes a published file can have."""
     if path == CHECKPOINT_PATH:
         return MAXIMUM_CHECKPOINT_BYTES
     if path.startswith("tile/entries/"):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
+import io
 import uuid
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,16 +15,16 @@ import orjson
 from foundation.errors import DomainError, NotFound
 from foundation.identity.principals import Principal
 from foundation.language import _
-from foundation.signing import CertificateAuthority
 from license_registry import tables
-from license_registry.audit.event import happened
+from license_registry.archive.pack import ToPack, fetch, pack
+from license_registry.archive.tables import Archive
 from license_registry.credentials.status_list import LIST_ENTRIES
-from license_registry.lifecycle.status_lists import PURPOSE
+from license_registry.issuing.errors import IssuerMismatch
 from license_registry.ports import Registry
-from license_registry.presenting.own_trust import current_trust, own_keys
+from license_registry.presenting.own_trust import current_trust
 from license_registry.presenting.present import lead_copy
 from license_registry.verifying.answer import verify_answer
-from license_registry.verifying.archive import CERTIFICATES, STATUS_LISTS, make_archive
+from license_registry.verifying.archive import READABLE, STATUS_LISTS
 
 
 class AnswerInvalid(DomainError):
@@ -44,22 +45,45 @@ class ToKeep:
 
 
 @dataclass(frozen=True, slots=True)
-class Archived:
-    """The package, and where it lies in the store."""
+class Kept:
+    """The package, and what is noted of it."""
 
-    key: str
+    archive: Archive
     data: bytes
 
 
-async def keep(registry: Registry, caller: Principal, wanted: ToKeep, now: datetime) -> Archived:
+class ArchiveStands(DomainError):
+    """Another package has this id."""
+
+    code = "archive-stands"
+
+
+def key_of(archive_id: uuid.UUID) -> str:
+    """Return the key under which a package is kept."""
+    return f"archives/{archive_id}.zip"
+
+
+async def keep(
+    registry: Registry,
+    caller: Principal,
+    wanted: ToKeep,
+    now: datetime,
+    *,
+    archive_id: uuid.UUID,
+    issuer: str | None = None,
+) -> Kept:
     """Make the package of a closed matter and keep it.
 
-    1. Read the lead copies, check the answers, take the status lists of this moment and the certificates.
-    2. Sign the manifest; put the package into the store, sealed, retained as licences are.
-    3. Record it for each licence, with the digest. Dying before, an object stands that nothing names.
+    1. Read the lead copies, check the answers, take the status lists of this moment.
+    2. Pack it, see `pack`: with the digest it is recorded for each licence.
+
+    Args:
+        archive_id: the same id again is the same package.
+        issuer: who must have issued the licences; None: anybody.
 
     Raises:
-        NotFound, AnswerInvalid, ObjectMissing, ObjectAltered, StoreFull, StoreUnavailable: as they say.
+        NotFound, IssuerMismatch, AnswerInvalid, ArchiveStands: as they say.
+        ObjectMissing, ObjectAltered, StoreFull, StoreUnavailable: of the store.
     """
     files: dict[str, bytes] = {f"documents/{name}": data for name, data in wanted.documents.items()}
     lists: dict[str, str] = {}
@@ -67,6 +91,8 @@ async def keep(registry: Registry, caller: Principal, wanted: ToKeep, now: datet
         licence = await tables.find(registry.pool, identifier)
         if licence is None:
             raise NotFound(_("no such licence"))
+        if issuer is not None and licence.issuer != issuer:
+            raise IssuerMismatch(_("another authority issued the licence"))
         files[f"licences/{identifier}.sdjwt"] = (await lead_copy(registry, licence)).encode("ascii")
         number = licence.status_index // LIST_ENTRIES
         lists[registry.status_lists.uri(number)] = await registry.status_lists.token(number)
@@ -75,25 +101,36 @@ async def keep(registry: Registry, caller: Principal, wanted: ToKeep, now: datet
         if not verify_answer(answer, trust, now).valid:
             raise AnswerInvalid(_("answer {number} does not hold"), number=number)
         files[f"answers/{number}.jws"] = answer.encode("ascii")
-    chains = own_keys(registry.keys, CertificateAuthority(registry.keys)).values()
     files[STATUS_LISTS] = orjson.dumps(lists, option=orjson.OPT_SORT_KEYS)
-    files[CERTIFICATES] = "".join(each.chain for each in chains if each.chain is not None).encode("ascii")
-    facts = {"iss": registry.issuer, "matter": wanted.matter, "case": wanted.case}
-    data = make_archive(registry.keys.signer(PURPOSE), files, facts, now)
-    key = f"archives/{uuid.uuid4()}.zip"
-    await asyncio.to_thread(registry.store.put, key, registry.vault.seal(data, key.encode()))
-    digest = hashlib.sha256(data).hexdigest()
-    async with registry.pool.acquire() as connection, connection.transaction():
-        for named in wanted.identifiers or (None,):
-            event = happened(
-                "archived",
-                named,
-                caller,
-                now,
-                matter=wanted.matter,
-                case=wanted.case,
-                object_key=key,
-                sha256=digest,
-            )
-            await tables.add_event(connection, event)
-    return Archived(key, data)
+    to_pack = ToPack(key_of(archive_id), wanted.matter, wanted.case, files, {}, wanted.identifiers)
+    kept = await pack(registry, caller, to_pack, now)
+    of_another = (kept.department, kept.matter, kept.case_ref) != (
+        caller.department,
+        wanted.matter,
+        wanted.case,
+    )
+    if of_another:
+        raise ArchiveStands(_("another package has this id"), pointer="/id")
+    data = await fetch(registry, kept)
+    if _given(data) != _named(files):
+        raise ArchiveStands(_("another package has this id"), pointer="/id")
+    return Kept(kept, data)
+
+
+def _named(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {
+        path: hashlib.sha256(data).hexdigest()
+        for path, data in files.items()
+        if path.startswith(("licences/", "answers/", "documents/"))
+    }
+
+
+def _given(data: bytes) -> dict[str, str]:
+    """Return what was given to a package of ours: path → digest."""
+    with zipfile.ZipFile(io.BytesIO(data)) as package:
+        listed = orjson.loads(package.read(READABLE))["files"]
+    return {
+        each["path"]: each["sha256"]
+        for each in listed
+        if each["path"].startswith(("licences/", "answers/", "documents/"))
+    }

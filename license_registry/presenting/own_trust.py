@@ -22,15 +22,23 @@ from license_registry.catalog.licence_type import LicenceTypes
 from license_registry.credentials.status_list import LIST_ENTRIES
 from license_registry.lifecycle.status_lists import StatusLists
 from license_registry.ports import Registry
-from license_registry.verifying.trust import ANSWER, CREDENTIAL, Trust, TrustedKey, TrustedType, judge_key
+from license_registry.verifying.trust import (
+    ANSWER,
+    CREDENTIAL,
+    LOG,
+    Trust,
+    TrustedKey,
+    TrustedType,
+    judge_key,
+)
 
-PURPOSES = (CREDENTIAL, ANSWER)
+PURPOSES = (CREDENTIAL, ANSWER, LOG)
 
 _kept: WeakKeyDictionary[KeyStore, tuple[object, Trust]] = WeakKeyDictionary()
 
 
 def own_keys(keys: KeyStore, certificates: CertificateAuthority | None = None) -> dict[str, TrustedKey]:
-    """Return the registry's keys for credentials and answers, revoked ones marked, with their certificates."""
+    """Return the registry's keys for credentials, answers and the log, revoked ones marked, with their certificates."""
     revoked = keys.revoked()
     found = {}
     for record in keys.records():

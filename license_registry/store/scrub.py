@@ -26,13 +26,14 @@ AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An object that the database knows, of a licence.
+    """An object that the database knows.
 
     Args:
+        identifier: of the licence that it is of; None: an archive package.
         sha256, sm3: of what is inside; the object lies sealed under its key.
     """
 
-    identifier: str
+    identifier: str | None
     key: str
     sha256: bytes
     sm3: bytes | None
@@ -42,7 +43,7 @@ class Kept:
 class Finding:
     """An object that is not what was put into the store; `kind`: `object-missing` or `object-altered`."""
 
-    identifier: str
+    identifier: str | None
     key: str
     kind: str
 
@@ -58,8 +59,8 @@ class Scrubbed:
 async def scrub(registry: Registry, now: datetime) -> Scrubbed:
     """Read every object and compare its digests.
 
-    Each finding is an event of its licence, and so in the log, for auditors; the run itself is one too. Dying in
-    between, what was found until then stands; the next run begins anew.
+    Each finding is an event, of its licence where it is one's, and so in the log, for auditors; the run itself is one
+    too. Dying in between, what was found until then stands; the next run begins anew.
 
     Raises:
         StoreUnavailable: the store cannot be read; that says nothing of what is in it.
@@ -104,7 +105,7 @@ async def _record(registry: Registry, event: Event) -> None:
 
 
 async def _kept(pool: Any) -> AsyncIterator[list[Kept]]:
-    for statement, ordered_by in ((_LICENCES, "identifier"), (_COPIES, "key")):
+    for statement, ordered_by in ((_LICENCES, "identifier"), (_COPIES, "key"), (_ARCHIVES, "key")):
         after = ""
         while rows := await pool.fetch(statement, after, BATCH):
             yield [Kept(**row) for row in rows]
@@ -118,4 +119,8 @@ FROM license_registry.licence WHERE identifier > $1 ORDER BY identifier LIMIT $2
 _COPIES = """
 SELECT identifier, object_key AS key, sha256, NULL::bytea AS sm3
 FROM license_registry.marked_copy WHERE object_key > $1 ORDER BY object_key LIMIT $2
+"""
+_ARCHIVES = """
+SELECT NULL::text AS identifier, object_key AS key, sha256, sm3
+FROM license_registry.archive WHERE object_key > $1 ORDER BY object_key LIMIT $2
 """

@@ -11,6 +11,7 @@ from pathlib import Path
 from foundation.errors import DomainError
 from foundation.language import both
 from foundation.signing.chain import ChainBroken, load_roots
+from license_registry.verifying.archive import trust_within
 from license_registry.verifying.bundle import open_bundle
 from license_registry.verifying.file import Ways, verify_path
 from license_registry.verifying.report import lines
@@ -21,13 +22,15 @@ UNUSABLE = 2
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Verify one file by a trust bundle; return the exit code."""
+    """Verify one file by a trust bundle, or a package by what it brings along; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="zhengtong-verify",
         description="离线验证证照、二维码与签名答复 · Verify a licence, code or answer offline",
     )
     parser.add_argument("file", type=Path, help="文件或图片 · File or picture")
-    parser.add_argument("--bundle", type=Path, required=True, help="信任包 · Trust bundle")
+    parser.add_argument(
+        "--bundle", type=Path, help="信任包；档案包自带 · Trust bundle; an archive package brings its own"
+    )
     parser.add_argument(
         "--root", type=Path, required=True, help="根证书 · Root certificate, from elsewhere (PEM)"
     )
@@ -36,7 +39,11 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     now = datetime.now(UTC)
     try:
-        trust = open_bundle(given.bundle.read_bytes(), load_roots(given.root.read_bytes()), now)
+        roots = load_roots(given.root.read_bytes())
+        if given.bundle is not None:
+            trust = open_bundle(given.bundle.read_bytes(), roots, now)
+        else:
+            trust = trust_within(given.file.read_bytes(), given.file.name, roots)
         first_use = None if given.seen is None else SeenCodes(given.seen, now.timestamp()).first_use
         verdict = verify_path(given.file, trust, now, Ways(first_use=first_use))
     except DomainError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import orjson
@@ -26,12 +26,17 @@ KIND: Final = "marked-copy"
 TYPE: Final = "zhengtong-marked-copy+jwt"
 
 
-def verify_copy(text: str, trust: Trust, now: datetime) -> Verdict:
-    """Verify a marked copy. It says what held when it was made; the licence's state of today it cannot tell."""
+def verify_copy(text: str, trust: Trust, now: datetime | None) -> Verdict:
+    """Verify a marked copy. It says what held when it was made; the licence's state of today it cannot tell.
+
+    Args:
+        now: None: as of the moment at which it was made, for a copy that lies in an archive.
+    """
     try:
         verified = verify_compact(text, trust.public_keys, TYPE, frozenset(Algorithm))
         claims = orjson.loads(verified.payload)
         until, licence, marked = int(claims["exp"]), dict(claims["licence"]), dict(claims["marked"])
+        now = now or datetime.fromtimestamp(claims["iat"], UTC)
     except BadJws as error:
         return refused(KIND, _("the signature does not hold: {reason}"), reason=error.code)
     except (KeyError, TypeError, ValueError):

@@ -46,7 +46,8 @@ def verify_path(path: Path, trust: Trust, now: datetime, ways: Ways) -> Verdict:
 
 
 def verify_bytes(data: bytes, name: str, trust: Trust, now: datetime, ways: Ways) -> Verdict:
-    """Verify a credential (SD-JWT VC), a signed code as text or picture, a signed answer (compact JWS), or an archive.
+    """Verify a credential (SD-JWT VC), a signed code as text or picture, a signed answer, plan or
+    commitment (compact JWS), or an archive.
 
     Raises:
         FileUnreadable: it is nothing of this; `name` is the file's, for the message.
@@ -67,6 +68,12 @@ def verify_bytes(data: bytes, name: str, trust: Trust, now: datetime, ways: Ways
             return verify_copy(text, trust, now)
         return verify_answer(text, trust, now, typ if typ in STATEMENT_TYPES else ANSWER_TYPE)
     raise FileUnreadable(_("{file} holds no licence"), file=name)
+
+
+def is_package(path: Path) -> bool:
+    """True for an archive package, which may bring along what it is verified by (`trust_within`)."""
+    with path.open("rb") as file:
+        return file.read(len(ZIP)) == ZIP
 
 
 def _type(token: str) -> str:

@@ -15,6 +15,10 @@ from foundation.signing.chain import ChainBroken, certified_key
 
 CREDENTIAL = "credential"
 ANSWER = "answer"
+BUNDLE = "trust"
+"""Signs trust bundles, and nothing else."""
+LOG = "ledger"
+"""Signs the heads of the transparency log."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ CLOCK = "clock"
 HOLDER_BINDING = "holder_binding"
 PURPOSE = "purpose"
 DIGESTS = "digests"
+LOGGED = "log"
 
 CHECK_NAMES: Mapping[str, str] = {
     SIGNATURE: _("signature"),
@@ -35,6 +36,7 @@ CHECK_NAMES: Mapping[str, str] = {
     HOLDER_BINDING: _("presented by its holder"),
     PURPOSE: _("purpose"),
     DIGESTS: _("digests"),
+    LOGGED: _("records are in the log"),
 }
 
 Reason = tuple[str, Mapping[str, object]]
@@ -46,7 +48,7 @@ class Verdict:
     """Outcome of verifying one thing.
 
     Args:
-        kind: `credential`, `offline-code`, `answer` or `archive`.
+        kind: `credential`, `offline-code`, `answer`, `plan`, `commitment`, `receipts` or `archive`.
         checks: name → passed, failed, or None for what could not be checked.
         reasons: why a check failed or could not be made, by its name.
         fields: what was shown; none unless signature and signer hold.

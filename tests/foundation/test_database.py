@@ -30,6 +30,7 @@ from sqlalchemy import MetaData, create_engine, inspect, make_url, text
 from sqlalchemy.exc import ProgrammingError
 
 import connectors.deadlines  # noqa: F401 -- with its table
+import exchange.archives.tables
 import exchange.audit.findings
 import exchange.audit.tables
 import exchange.batches.tables
@@ -54,6 +55,7 @@ import exchange.subscriptions.tables
 import foundation.identity.tables
 import foundation.ledger.tables
 import license_registry.app  # with the tables of all its rooms
+import license_registry.archive.tables
 import license_registry.tables
 from demonstration.parties import System
 from foundation import database

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from foundation.ledger import (
     DirectoryTiles,
-    HttpTiles,
     ProofError,
     TileMalformed,
     TileMissing,
@@ -29,6 +28,7 @@ from foundation.ledger import (
     verify_consistency,
     verify_inclusion,
 )
+from foundation.ledger.http_tiles import HttpTiles
 from foundation.ledger.tiles import bundle_path, format_bundle, parse_bundle, tile_path, tile_width
 
 GOLDEN = Path(__file__).parent / "golden"
