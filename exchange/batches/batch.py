@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from foundation.errors import DomainError
 from foundation.language import _
+
+STATEMENT_TYPE: Final = "zhengtong-batch+jwt"
+"""Of what is signed about a batch that is over, as its header names it."""
 
 
 class Mode(StrEnum):

@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
+from exchange.batches.batch import STATEMENT_TYPE
 from exchange.batches.sealing import BatchResultBroken, private_key, unseal
-from exchange.batches.summary import TYPE
 from foundation.language import _
 from foundation.signing import Algorithm, BadJws, PublicKey, verify_compact
 
@@ -53,7 +53,7 @@ def read_result(lines: Iterable[bytes], key: Mapping[str, Any], trusted: Mapping
     rest = iter(lines)
     try:
         jws = orjson.loads(next(rest, b""))["statement"]
-        signed = verify_compact(jws, trusted, TYPE, frozenset({Algorithm.ES256})).payload
+        signed = verify_compact(jws, trusted, STATEMENT_TYPE, frozenset({Algorithm.ES256})).payload
         statement: dict[str, Any] = orjson.loads(signed)
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, BadJws) as error:
         raise BatchResultBroken(_("the statement of the result does not hold")) from error
@@ -85,7 +85,7 @@ def verify_lines(lines: Iterable[bytes], jws: str, trusted: Mapping[str, PublicK
         BatchResultBroken: they are not what was signed.
     """
     try:
-        signed = verify_compact(jws, trusted, TYPE, frozenset({Algorithm.ES256})).payload
+        signed = verify_compact(jws, trusted, STATEMENT_TYPE, frozenset({Algorithm.ES256})).payload
     except BadJws as error:
         raise BatchResultBroken(_("the statement of the result does not hold")) from error
     statement: dict[str, Any] = orjson.loads(signed)

@@ -11,8 +11,6 @@ from exchange.audit.receipt import INCLUSION_SECONDS
 from exchange.batches.batch import Batch, State
 from exchange.catalog.resources import Resource
 
-TYPE = "zhengtong-batch+jwt"
-
 
 def results_digest(parts: Iterable[bytes]) -> str:
     """Return SHA-256 over the SHA-256 (32 bytes each) of the lines of all parts, in order."""

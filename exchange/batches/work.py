@@ -17,11 +17,11 @@ from exchange.audit.record import prepare as prepare_record
 from exchange.batches import answering, tables
 from exchange.batches.accept import lines_place, quotas
 from exchange.batches.answering import Allowed, AnsweredPart, require_allowed
-from exchange.batches.batch import Batch, BatchLinesLost, Mode, State
+from exchange.batches.batch import STATEMENT_TYPE, Batch, BatchLinesLost, Mode, State
 from exchange.batches.prepare import Asked, Prepared, prepare
 from exchange.batches.rows import read_rows
 from exchange.batches.sealing import public_key, seal
-from exchange.batches.summary import TYPE, summary
+from exchange.batches.summary import summary
 from exchange.catalog.document import LICENCE_PREFIX
 from exchange.catalog.resources import ReadsFrom, Resource, require_resource
 from exchange.grants.grant import Grant, Hours, OutsideHours
@@ -320,7 +320,7 @@ async def finish(
             await exchange.freshness.of(batch.sources),
             now,
         )
-        jws = sign_compact(exchange.keys.signer(PURPOSE), canonical_json(said), TYPE)
+        jws = sign_compact(exchange.keys.signer(PURPOSE), canonical_json(said), STATEMENT_TYPE)
         expires_at = now + timedelta(days=exchange.settings.batch_result_days)
         await tables.finish(connection, batch_id, state, problem, jws, now, expires_at)
         unknown, asked = batch.counts.unknown, batch.counts.answered + batch.counts.unknown

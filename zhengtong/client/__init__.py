@@ -14,6 +14,7 @@ from foundation.calling.errors import (
 )
 from foundation.calling.retrying import Patience
 from zhengtong.client.asynchronous import AsyncClient
+from zhengtong.client.batches import BatchAnswers, read_batch_result
 from zhengtong.client.keys import KeyUnusable, load_private_key
 from zhengtong.client.offline import (
     AnswerInvalid,
@@ -46,6 +47,7 @@ __all__ = [
     "AnswerInvalid",
     "AsyncClient",
     "Batch",
+    "BatchAnswers",
     "Call",
     "CallFailed",
     "Client",
@@ -73,6 +75,7 @@ __all__ = [
     "Unreachable",
     "Verification",
     "load_private_key",
+    "read_batch_result",
     "read_keys",
     "verify_answer",
     "verify_receipt",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -16,6 +16,7 @@ from foundation.calling.calls import Call
 from foundation.calling.errors import ProblemError
 from foundation.calling.retrying import Patience
 from zhengtong.client import requests
+from zhengtong.client.batches import BatchAnswers, read_batch_result
 from zhengtong.client.keys import PrivateKey
 from zhengtong.client.offline import (
     AnswerInvalid,
@@ -209,6 +210,22 @@ class Client:
         """Fetch the result of a batch, sealed to the key that it was asked with."""
         return self.call(requests.batch_result(batch_id))
 
+    def open_batch_result(self, batch_id: uuid.UUID | str, key: Mapping[str, Any]) -> BatchAnswers:
+        """Fetch the result of a batch, open it and check all of it; the whole is held in memory.
+
+        Args:
+            key: private JWK of the key that it was asked with.
+
+        Raises:
+            AnswerInvalid: it must not be relied on.
+            KeyUnusable: the key is none that opens results.
+        """
+        result = self.batch_result(batch_id)
+        issuer = self._caller.party.issuer
+        return self._with_keys(
+            lambda keys: read_batch_result(result, key, keys, issuer=issuer, batch=batch_id)
+        )
+
     # --- changes ---
 
     def subscribe(
@@ -245,16 +262,7 @@ class Client:
             AnswerInvalid: it must not be relied on.
         """
         issuer = self._caller.party.issuer
-        if self._keys is None:
-            self._fetch_keys()
-        try:
-            return verify_answer(answer, self._keys or {}, issuer=issuer)
-        except AnswerInvalid as error:
-            # A key that was made since.
-            if self._pinned or error.code != "key-unknown":
-                raise
-        self._fetch_keys()
-        return verify_answer(answer, self._keys or {}, issuer=issuer)
+        return self._with_keys(lambda keys: verify_answer(answer, keys, issuer=issuer))
 
     def receipt_proof(self, record: uuid.UUID | str, *, wait: float = 10.0) -> InclusionProof:
         """Fetch the proof that the record of an answer is in the log.
@@ -284,6 +292,18 @@ class Client:
         proof = self.receipt_proof(statement.receipt.record)
         verify_receipt(statement, proof, self._log_key)
         return proof
+
+    def _with_keys(self, check: Callable[[Keys], Result]) -> Result:
+        if self._keys is None:
+            self._fetch_keys()
+        try:
+            return check(self._keys or {})
+        except AnswerInvalid as error:
+            # A key that was made since.
+            if self._pinned or error.code != "key-unknown":
+                raise
+        self._fetch_keys()
+        return check(self._keys or {})
 
     def _fetch_keys(self) -> None:
         fetched = self.call(requests.key_set())
