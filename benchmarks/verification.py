@@ -1,13 +1,15 @@
 """Verification and query against their floor: requests a second and 99th percentile at 16 connections.
 
     python -m benchmarks.verification [--people 20000] [--seconds 5] [--rounds 5] [--many [PEOPLE]]
+        [--workers N]
 
 All are served by one worker over the same embedded PostgreSQL, in turn, several times; the ratio of each round is
 taken, and the median round counts. The service is the whole one, with its sequencer, logs and metrics at work, and with
 1,000 clients that ask, and 5,000 grants; every third client has quotas.
 
 With `--many`, instead: the latency of verifications, one after the other, among 10,000,000 persons (or as many as are
-said), whom SQL makes, beside the latency among 100,000. Exits 1 when a target is missed.
+said), whom SQL makes, beside the latency among 100,000. With `--workers`: the rate of so many workers beside that of
+one. Exits 1 when a target is missed.
 """
 
 from __future__ import annotations
@@ -42,6 +44,8 @@ from foundation.settings import Settings
 CONNECTIONS = 16
 RATE_TARGET = 0.6
 P99_TARGET = 2.0
+WORKERS_TARGET = 0.85
+"""Of a worker's share: 1.7 times one for two, where they have cores of their own."""
 MANY_TARGET = 1.3
 CLIENTS = 1_000
 ASKED_ABOUT = 2_000
@@ -68,6 +72,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--many", type=int, nargs="?", const=10_000_000)
+    parser.add_argument("--workers", type=int, help="beside one: needs as many cores and more for the others")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="zhengtong-benchmark-") as folder:
         Path(folder).chmod(0o755)
@@ -77,6 +82,8 @@ def main() -> int:
         with database.running_database(settings) as address:
             if options.many:
                 return _few_and_many(options, Path(folder), address, plan)
+            if options.workers:
+                return _one_and_several(options, settings, address, plan)
             floor_address = _another_database(address)
             asyncio.run(verification_floor.prepare(floor_address))
             _fill(settings, address, plan)
@@ -171,6 +178,37 @@ def _few_and_many(options: argparse.Namespace, folder: Path, address: str, plan:
     return 0 if ratio <= MANY_TARGET else 1
 
 
+def _one_and_several(
+    options: argparse.Namespace, settings: Settings, address: str, plan: city.CityPlan
+) -> int:
+    """Compare the verifications a second of several workers with those of one, over the same database."""
+    _fill(settings, address, plan)
+    systems = askers.register_clients(address, CLIENTS)
+    people = askers.sample(plan, ASKED_ABOUT)
+    several = settings.model_copy(update={"listen_port": free_port()})
+    with _house(settings, address), _house(several, address, options.workers):
+        sides = []
+        for each in (settings, several):
+            asked = askers.requests(*WAYS["verification"], people, askers.tokens(each.base_url, systems))
+            load.run(each.listen_port, asked, CONNECTIONS, 2)
+            sides.append((each.listen_port, asked))
+        ratios = []
+        for number in range(options.rounds):
+            one, more = (load.run(port, asked, CONNECTIONS, options.seconds) for port, asked in sides)
+            if one.failed or more.failed:
+                print(f"not every reply was 200: {one.failed} and {more.failed}")
+                return 1
+            ratios.append(more.rate / one.rate)
+            print(
+                f"round {number + 1}: one worker {one.rate:7,.0f}/s   {options.workers} workers "
+                f"{more.rate:7,.0f}/s   ratio {ratios[-1]:.2f}",
+                flush=True,
+            )
+    ratio, target = statistics.median(ratios), WORKERS_TARGET * options.workers
+    print(f"{options.workers} workers: {ratio:.2f} times one (target at least {target:.2f})")
+    return 0 if ratio >= target else 1
+
+
 def _spread(address: str, persons: int) -> None:
     """Fill the register up, with those who will be asked about spread among the others."""
     with psycopg.connect(address, autocommit=True) as connection:
@@ -198,10 +236,10 @@ def _another_database(address: str, name: str = "floor") -> str:
 
 
 @contextlib.contextmanager
-def _house(settings: Settings, address: str) -> Iterator[None]:
+def _house(settings: Settings, address: str, workers: int = 1) -> Iterator[None]:
     command = [sys.executable, "-m", "zhengtong", "--home", str(settings.home), "serve"]
     with _serving(
-        [*command, "--port", str(settings.listen_port)],
+        [*command, "--port", str(settings.listen_port), "--workers", str(workers)],
         settings.listen_port,
         {"ZHENGTONG_DATABASE_URL": address, "ZHENGTONG_SEQUENCE_INTERVAL_SECONDS": "1"},
     ):

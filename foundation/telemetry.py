@@ -19,6 +19,7 @@ from typing import Any
 
 import orjson
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foundation.deprecation import deprecation_of
@@ -27,6 +28,8 @@ from foundation.problems import GENERAL_PROBLEMS, problem_response
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
+MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+"""Variable that names the folder in which processes that serve together keep their metrics (prometheus_client)."""
 METRICS = CollectorRegistry()
 REQUESTS = Counter(
     "zhengtong_http_requests_total", "HTTP requests", ["method", "route", "status"], registry=METRICS
@@ -38,6 +41,16 @@ SECONDS = Histogram(
     registry=METRICS,
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
 )
+
+
+def gathered() -> CollectorRegistry:
+    """Return the metrics of all processes that serve together, or of this one where it serves alone."""
+    if MULTIPROCESS not in os.environ:
+        return METRICS
+    together = CollectorRegistry()
+    MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+    return together
+
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 

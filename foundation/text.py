@@ -24,6 +24,11 @@ def is_clean(text: str) -> bool:
     )
 
 
+def bare(text: str) -> str:
+    """Return a text without what differs between two ways to write it: width of characters, blanks, case."""
+    return "".join(unicodedata.normalize("NFKC", text).split()).casefold()
+
+
 def _clean(text: str) -> str:
     if not is_clean(text):
         raise ValueError("control characters are not allowed")

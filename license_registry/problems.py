@@ -33,6 +33,7 @@ REGISTRY_PROBLEMS: ProblemTable = {
     "credential-invalid": ProblemKind(422, _("The credential does not hold")),
     "status-list-invalid": ProblemKind(422, _("The status list does not hold")),
     "code-used": ProblemKind(409, _("The code was used before")),
+    "matter-differs": ProblemKind(409, _("The code was made for another matter")),
     "code-too-large": ProblemKind(422, _("A QR code cannot hold so much")),
     "delegation-invalid": ProblemKind(403, _("The delegation does not allow this")),
     "licence-lacking": ProblemKind(409, _("A licence that the matter asks for is lacking")),

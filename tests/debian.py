@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.turns import turn
+
 INSTALL_SECONDS = 600
 SYSTEM_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin"
 
@@ -19,19 +21,26 @@ def debian_program(program: str, package: str) -> Path:
     if found is None:
         if os.geteuid() != 0 or shutil.which("apt-get") is None:
             pytest.skip(f"no {program}: only root can install {package}, and only by apt-get")
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for command in (["update"], ["install", "-y", "--no-install-recommends", package]):
-            done = subprocess.run(
-                ["apt-get", "-qq", *command],
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=INSTALL_SECONDS,
-                check=False,
-            )
-            if done.returncode != 0:
-                last = next(iter(reversed(done.stderr.strip().splitlines())), "no reason given")
-                pytest.skip(f"no {program}: {package} cannot be installed here: {last}")
-        found = shutil.which(program, path=SYSTEM_PATH)
-    assert found is not None, f"{package} has no {program}"
+        with turn("apt"):
+            found = shutil.which(program, path=SYSTEM_PATH) or _install(program, package)
     return Path(found)
+
+
+def _install(program: str, package: str) -> str:
+    # Installed, but not started as a service of the machine.
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    for command in (["update"], ["install", "-y", "--no-install-recommends", package]):
+        done = subprocess.run(
+            ["apt-get", "-qq", *command],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_SECONDS,
+            check=False,
+        )
+        if done.returncode != 0:
+            last = next(iter(reversed(done.stderr.strip().splitlines())), "no reason given")
+            pytest.skip(f"no {program}: {package} cannot be installed here: {last}")
+    found = shutil.which(program, path=SYSTEM_PATH)
+    assert found is not None, f"{package} has no {program}"
+    return found

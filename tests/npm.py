@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,6 +10,8 @@ from typing import Any
 
 import orjson
 import pytest
+
+from tests.turns import CACHE, turn
 
 
 def installed(*packages: str) -> Path:
@@ -23,10 +23,9 @@ def installed(*packages: str) -> Path:
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("node and npm are not installed")
     name = hashlib.sha256(" ".join(packages).encode()).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "zhengtong-test" / f"npm-{name}"
+    cache = CACHE / f"npm-{name}"
     cache.mkdir(parents=True, exist_ok=True)
-    with (cache / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with turn(f"npm-{name}"):
         done = cache / ".installed"
         if not done.exists():
             (cache / "package.json").write_text('{"private": true, "type": "module"}', encoding="utf-8")

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from tests.conftest import free_port
+from tests.turns import CACHE, turn
 
 # The version is named, so that a test that fails fails because of us.
 MODULE = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
@@ -36,8 +37,12 @@ def minio_program() -> Path:
     found = shutil.which("minio")
     if found is not None:
         return Path(found)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zhengtong-tests"
-    kept = cache / MODULE.rpartition("@")[2] / "minio"
+    with turn("minio"):
+        return _built()
+
+
+def _built() -> Path:
+    kept = CACHE / MODULE.rpartition("@")[2] / "minio"
     if kept.exists():
         return kept
     if shutil.which("go") is None:

@@ -115,6 +115,7 @@ COMMAND_LINE_ONLY = {
     "batch-result-broken",  # told where a result is read
     "correction-refused",
     "no-windows",
+    "service-ended",
     "following-already",
     "key-of-another",
     "offline-code-invalid",

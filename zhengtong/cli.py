@@ -36,6 +36,7 @@ from foundation.settings import Settings, load_master_key
 from foundation.signing import PublicKey
 from zhengtong.command import JSON_OPTION, LazyGroup, Refused, one_line, print_json
 from zhengtong.reporting import print_report
+from zhengtong.serving import MOST_WORKERS, serve_alone, serve_together
 
 ELSEWHERE = {
     "batch": "zhengtong.batch_commands:batch",
@@ -102,14 +103,16 @@ def migrate(settings: Settings, as_json: bool) -> None:
 @main.command(help="启动服务 · Serve")
 @click.option("--host", help="监听地址 · Address to listen on")
 @click.option("--port", type=int, help="端口 · Port")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, MOST_WORKERS),
+    default=1,
+    show_default=True,
+    help="服务进程数 · Processes that serve",
+)
 @click.pass_obj
 @one_line
-def serve(settings: Settings, host: str | None, port: int | None) -> None:
-    import uvicorn
-
-    from foundation.telemetry import configure_logging
-    from zhengtong.app import create_app
-
+def serve(settings: Settings, host: str | None, port: int | None, workers: int) -> None:
     given = settings.model_dump()
     if host is not None:
         given["listen_host"] = host
@@ -128,16 +131,11 @@ def serve(settings: Settings, host: str | None, port: int | None) -> None:
         database.running_database(settings) as address,
     ):
         database.require_current_schema(address)
-        configure_logging(settings.log_level, settings.logs_folder)
         click.echo(both(_("Serving at {address}"), address=settings.base_url))
-        options = uvicorn.Config(
-            create_app(settings, address),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-        )
-        uvicorn.Server(options).run(sockets=[door])
+        if workers == 1:
+            serve_alone(settings, address, door)
+        else:
+            serve_together(settings, address, door, workers)
 
 
 @main.command(help="接入一个数据源 · Bring in a source: a file, or what its origin has")

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from foundation.identity.guard import PUBLIC, audited
 from foundation.openapi import media
-from foundation.telemetry import METRICS
+from foundation.telemetry import gathered
 from foundation.unavailable import UNAVAILABLE
 from zhengtong.house import House
 
@@ -57,5 +57,5 @@ async def readiness(request: Request, response: Response) -> Readiness:
     responses={200: media("text/plain", "Metrics as Prometheus reads them")},
 )
 async def metrics() -> Response:
-    """Give the metrics of this process to Prometheus."""
-    return Response(generate_latest(METRICS), media_type=CONTENT_TYPE_LATEST)
+    """Give the metrics to Prometheus, those of all processes that serve together."""
+    return Response(generate_latest(gathered()), media_type=CONTENT_TYPE_LATEST)

@@ -35,10 +35,16 @@ COUNTS_EVERY = timedelta(seconds=10)
 FORGOTTEN_AT_ONCE = 10_000
 
 DEAD = Gauge(
-    "zhengtong_subscription_events_dead", "Events that were given up and wait for somebody", registry=METRICS
+    "zhengtong_subscription_events_dead",
+    "Events that were given up and wait for somebody",
+    registry=METRICS,
+    multiprocess_mode="livemax",
 )
 LATE = Gauge(
-    "zhengtong_subscription_seconds_behind", "How long the longest event has been due", registry=METRICS
+    "zhengtong_subscription_seconds_behind",
+    "How long the longest event has been due",
+    registry=METRICS,
+    multiprocess_mode="livemax",
 )
 
 

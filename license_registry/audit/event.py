@@ -29,3 +29,8 @@ def happened(kind: str, identifier: str | None, caller: Principal, now: datetime
     )
     salt = new_salt()
     return Event(event_id, identifier, kind, now, commit(salt, content), salt, content)
+
+
+def stated(use_cause: str | None) -> dict[str, str]:
+    """Return the fact of what a licence is used for (用证事由), as its user states it; nothing if they need not."""
+    return {} if use_cause is None else {"use_cause": use_cause}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from foundation.errors import NotFound
 from foundation.identity.principals import Principal
@@ -22,9 +24,12 @@ NAME = "file"
 
 
 async def verify_upload(
-    registry: Registry, caller: Principal, data: bytes, case: str, now: datetime
+    registry: Registry, caller: Principal, data: bytes, case: str, now: datetime, occasion: Mapping[str, str]
 ) -> Verdict:
     """Verify a file with the status list of this moment, and record that it was.
+
+    Args:
+        occasion: further facts for the record: matter and cause, where the caller states them.
 
     Raises:
         FileUnreadable, PictureUnreadable: it is nothing of ours.
@@ -36,9 +41,8 @@ async def verify_upload(
     trust = await _with_list(registry, current_trust(registry, now), text)
     verdict = verify_bytes(text, NAME, trust, now, Ways())
     identifier = verdict.fields.get("licence_identifier")
-    event = happened(
-        "file-verified", identifier, caller, now, result=int(verdict.result), form=verdict.kind, case=case
-    )
+    facts: dict[str, Any] = {"result": int(verdict.result), "form": verdict.kind, "case": case, **occasion}
+    event = happened("file-verified", identifier, caller, now, **facts)
     async with registry.pool.acquire() as connection:
         await licences.add_event(connection, event)
     return verdict

@@ -13,7 +13,7 @@ from foundation.identifiers import CitizenId, IdentifierError, Uscc
 from foundation.identity.principals import Principal
 from foundation.language import _
 from license_registry import tables as licences
-from license_registry.audit.event import happened
+from license_registry.audit.event import happened, stated
 from license_registry.catalog.types import LicenceType, type_of
 from license_registry.credentials import sd_jwt
 from license_registry.disclosing import tables
@@ -54,7 +54,13 @@ def covering(grants: list[Grant], type_id: str, matter: str, now: datetime) -> G
 
 
 async def see(
-    registry: Registry, caller: Principal, identifier: str, matter: str, case: str, now: datetime
+    registry: Registry,
+    caller: Principal,
+    identifier: str,
+    matter: str,
+    case: str,
+    now: datetime,
+    use_cause: str | None = None,
 ) -> Seen:
     """Verify a licence by the caller's grant.
 
@@ -62,8 +68,36 @@ async def see(
     2. Read the lead copy and verify it with the state of this moment.
     3. Record who saw which fields, for which purpose, matter and case, before they leave.
 
+    Args:
+        use_cause: what the caller says that it is for (用证事由), beside the purpose of the grant.
+
     Raises:
         NotGranted, NotFound, ObjectMissing, ObjectAltered, CredentialInvalid: as they say.
+    """
+    seen = await look(registry, caller, identifier, matter, now)
+    event = happened(
+        "seen-by-grant",
+        identifier,
+        caller,
+        now,
+        grant=str(seen.grant.id),
+        purpose=seen.grant.purpose,
+        matter=matter,
+        case=case,
+        fields=sorted(seen.grant.fields.intersection(seen.verdict.fields)),
+        result=int(seen.verdict.result),
+        **stated(use_cause),
+    )
+    async with registry.pool.acquire() as connection:
+        await licences.add_event(connection, event)
+    return seen
+
+
+async def look(registry: Registry, caller: Principal, identifier: str, matter: str, now: datetime) -> Seen:
+    """Do the first two steps of `see`. Nothing of it may leave before the caller of this has recorded what does.
+
+    Raises:
+        as `see`.
     """
     grants = await tables.grants_of(registry.pool, caller.id)
     if not any(covering([grant], grant.licence_type, matter, now) for grant in grants):
@@ -82,28 +116,25 @@ async def see(
     verdict = judge(shown, trust, now, require_status=True, state=licence.state)
     allowed = grant.fields.union(_ALWAYS)
     fields = {name: value for name, value in verdict.fields.items() if name in allowed}
-    event = happened(
-        "seen-by-grant",
-        identifier,
-        caller,
-        now,
-        grant=str(grant.id),
-        purpose=grant.purpose,
-        matter=matter,
-        case=case,
-        fields=sorted(grant.fields.intersection(fields)),
-        result=int(verdict.result),
-    )
-    async with registry.pool.acquire() as connection:
-        await licences.add_event(connection, event)
     only = Verdict(verdict.kind, verdict.result, verdict.checks, fields, verdict.reasons, verdict.told)
     return Seen(only, licence, grant)
 
 
 async def dossier(
-    registry: Registry, caller: Principal, holder_code: str, matter: str, case: str, now: datetime
+    registry: Registry,
+    caller: Principal,
+    holder_code: str,
+    matter: str,
+    case: str,
+    now: datetime,
+    use_cause: str | None = None,
+    type_code: str | None = None,
 ) -> list[Licence]:
     """Return the licences of a person (一人一档) or an entity (一企一档), as far as the caller's grants go.
+
+    Args:
+        use_cause: as in `see`.
+        type_code: of the licences that are wanted; None: all.
 
     Raises:
         NotGranted: no grant covers the matter. HolderInvalid: the code is neither of a person nor of an entity.
@@ -114,6 +145,8 @@ async def dossier(
     holder = await asyncio.to_thread(subject_of, registry, holder_code)
     visible = []
     for licence in await licences.of_holder(registry.pool, holder):
+        if type_code not in (None, licence.type_code):
+            continue
         type_ = type_of(registry.types, licence.type_code, licence.type_version)
         if covering(grants, type_.id, matter, now) is not None:
             visible.append(licence)
@@ -126,6 +159,7 @@ async def dossier(
         matter=matter,
         case=case,
         licences=[licence.identifier for licence in visible],
+        **stated(use_cause),
     )
     async with registry.pool.acquire() as connection:
         await licences.add_event(connection, event)

@@ -16,7 +16,7 @@ from foundation.language import _
 from foundation.sensitive import SealBroken
 from foundation.signing import canonical_json, sign_compact
 from license_registry import tables as licences
-from license_registry.audit.event import happened
+from license_registry.audit.event import happened, stated
 from license_registry.disclosing import tables
 from license_registry.disclosing.by_grant import see
 from license_registry.disclosing.errors import LinkSpent
@@ -40,7 +40,13 @@ class CopyMade:
 
 
 async def make_copy(
-    registry: Registry, caller: Principal, identifier: str, matter: str, case: str, now: datetime
+    registry: Registry,
+    caller: Principal,
+    identifier: str,
+    matter: str,
+    case: str,
+    now: datetime,
+    use_cause: str | None = None,
 ) -> CopyMade:
     """Make a marked copy of a licence by the caller's grant.
 
@@ -49,10 +55,13 @@ async def make_copy(
     3. Put the copy into the store, sealed. Dying after this leaves an object that nothing names.
     4. Write copy, link and event, with the copy's own digest, in one transaction.
 
+    Args:
+        use_cause: as in `by_grant.see`; the mark says it too.
+
     Raises:
         as `by_grant.see`; StoreFull, StoreUnavailable: nothing was made.
     """
-    seen = await see(registry, caller, identifier, matter, case, now)
+    seen = await see(registry, caller, identifier, matter, case, now, use_cause)
     copy_id = uuid.uuid4()
     claims = {
         "iss": registry.issuer,
@@ -70,6 +79,7 @@ async def make_copy(
             "JZJYXQJZSJ": seen.grant.valid_until.isoformat(),
             "matter": matter,
             "case": case,
+            **stated(use_cause),
         },
     }
     data = sign_compact(registry.keys.signer(PURPOSE), canonical_json(claims), TYPE).encode("ascii")
@@ -99,6 +109,7 @@ async def make_copy(
         matter=matter,
         case=case,
         until=copy.valid_until.isoformat(),
+        **stated(use_cause),
     )
     async with registry.pool.acquire() as connection:
         await tables.add_copy(connection, copy, _digest(link), caller.id, expires_at, event)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +11,7 @@ import orjson
 from foundation.civil import civil_date
 from foundation.identity.principals import Principal
 from foundation.language import _
+from foundation.text import bare
 from license_registry import tables as licences
 from license_registry.audit.event import happened
 from license_registry.catalog.types import CO_HOLDERS, LicenceType, require_type
@@ -79,7 +79,7 @@ async def _named(registry: Registry, type_: LicenceType, number: str, holder_nam
             continue
         fields: dict[str, Any] = orjson.loads(registry.vault.open(licence.sealed, identifier.encode()))
         rows = [fields, *(fields.get(CO_HOLDERS) or ())]
-        if _bare(holder_name) in {_bare(str(row["holder_name"])) for row in rows if "holder_name" in row}:
+        if bare(holder_name) in {bare(str(row["holder_name"])) for row in rows if "holder_name" in row}:
             return licence
     return None
 
@@ -91,8 +91,3 @@ def _result(licence: Licence, now: datetime) -> Result:
     if licence.state is not State.VALID or (licence.valid_until is not None and today > licence.valid_until):
         return Result.VOID
     return Result.NOT_ACTIVE if today < licence.valid_from else Result.VALID
-
-
-def _bare(name: str) -> str:
-    """Return a name without what differs between two ways to write it: width of characters, blanks, case."""
-    return "".join(unicodedata.normalize("NFKC", name).split()).casefold()

@@ -205,7 +205,8 @@ async def file_verifications(
 ) -> dict[str, Any]:
     """Verify the body of the request, whatever of ours it is."""
     registry: Registry = request.app.state.registry
-    return (await verify_upload(registry, caller, await request.body(), case, datetime.now(UTC))).as_json()
+    body = await request.body()
+    return (await verify_upload(registry, caller, body, case, datetime.now(UTC), {})).as_json()
 
 
 @router.post(

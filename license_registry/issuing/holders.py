@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 
 from foundation.errors import DomainError
 from foundation.language import _
+from foundation.text import bare
 from license_registry.issuing.errors import HolderDiffers, HolderEnded, HolderUnknown
 from license_registry.issuing.request import Holder, Prepared
 from license_registry.linked_change.tables import merged
@@ -60,13 +60,8 @@ def _refusal(holder: Holder, known: KnownHolder | None, *, required: bool) -> Do
         return HolderEnded(_("the holder is dead"), pointer=place)
     if known.standing == "ended":
         return HolderEnded(_("the holder is no longer in its register"), pointer=place)
-    if _bare(known.name) != _bare(holder.name):
+    if bare(known.name) != bare(holder.name):
         return HolderDiffers(
             _("the register has another name for the holder"), pointer=f"{holder.pointer}/holder_name"
         )
     return None
-
-
-def _bare(name: str) -> str:
-    """Return a name without what differs between two ways to write it: width of characters, blanks, case."""
-    return "".join(unicodedata.normalize("NFKC", name).split()).casefold()

@@ -13,6 +13,12 @@ class CodeExpired(DomainError):
     code = "code-expired"
 
 
+class MatterDiffers(DomainError):
+    """A code was presented for another matter than the verifier states."""
+
+    code = "matter-differs"
+
+
 class DelegationInvalid(DomainError):
     """The delegation does not allow this: withdrawn, over, of another matter, or of other licences."""
 

@@ -50,6 +50,12 @@ router = APIRouter(prefix="/v1", tags=["presenting"])
 Identifier = Annotated[str, StringConstraints(min_length=20, max_length=120, pattern=r"^[0-9A-Z.]+$")]
 Fields = Annotated[list[Code], Field(max_length=100)]
 Matter = Annotated[Code, AfterValidator(without_citizen_id)]
+CodeText = Annotated[
+    str,
+    StringConstraints(
+        min_length=8, max_length=LONGEST_TEXT, pattern=r"^([A-Z0-9:]{8,100}|ZT2:[A-Z0-9 $%*+./:-]+)$"
+    ),
+]
 
 
 class LicenceShown(BaseModel):
@@ -108,12 +114,7 @@ class CodeVerification(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    code: Annotated[
-        str,
-        StringConstraints(
-            min_length=8, max_length=LONGEST_TEXT, pattern=r"^([A-Z0-9:]{8,100}|ZT2:[A-Z0-9 $%*+./:-]+)$"
-        ),
-    ]
+    code: CodeText
     case: FreeText
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,12 +11,12 @@ from foundation.errors import NotFound
 from foundation.identity.principals import Principal
 from foundation.language import _
 from license_registry import tables as licences
-from license_registry.audit.event import happened
+from license_registry.audit.event import happened, stated
 from license_registry.credentials import sd_jwt
 from license_registry.lifecycle.states import State
 from license_registry.ports import Registry
 from license_registry.presenting import tables
-from license_registry.presenting.errors import CodeExpired, CodeUsed, DelegationInvalid
+from license_registry.presenting.errors import CodeExpired, CodeUsed, DelegationInvalid, MatterDiffers
 from license_registry.presenting.own_trust import current_trust
 from license_registry.presenting.present import QR_PREFIX, code_digest
 from license_registry.presenting.tables import Part
@@ -46,8 +46,21 @@ class Verified:
     agent: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Intended:
+    """What a verifier states: the matter that it is for, which must be the one presented for, and the cause of use."""
+
+    matter: str
+    use_cause: str
+
+
 async def verify_code(
-    registry: Registry, caller: Principal, code: str, case: str, now: datetime
+    registry: Registry,
+    caller: Principal,
+    code: str,
+    case: str,
+    now: datetime,
+    intended: Intended | None = None,
 ) -> list[Verified]:
     """Verify a presentation by its code; of a code for several licences each is told.
 
@@ -56,12 +69,15 @@ async def verify_code(
     3. Use the code up and record who verified it for which case, in one statement: it works once, before it
        expires, and only if no state has changed since step 1 (else back there). Dying before, the code is unused.
 
+    Args:
+        intended: where the verifier states it; a code for another matter is refused, recorded, and left unused.
+
     Raises:
         NotFound, CodeUsed, CodeExpired: the code gives nothing. DelegationInvalid: its holder has withdrawn it.
-        CredentialInvalid: the signature does not hold.
+        CredentialInvalid: the signature does not hold. MatterDiffers: it was presented for another matter.
     """
     if code.startswith(OFFLINE_PREFIX):
-        return [await _verify_offline(registry, caller, code, case, now)]
+        return [await _verify_offline(registry, caller, code, case, now, intended)]
     digest = code_digest(code.removeprefix(QR_PREFIX))
     trust = current_trust(registry, now)
     for _try in range(TRIES):
@@ -74,10 +90,13 @@ async def verify_code(
         if presentation.expires_at <= now:
             raise CodeExpired(_("ask the holder for a new code"))
         told = {"purpose": presentation.purpose, "matter": presentation.matter}
+        identifiers = [part.identifier for part in shown.parts]
+        await _require_matter(registry, caller, identifiers, told["matter"], case, now, intended)
         acting: dict[str, str] = {}
         if presentation.agent is not None:
             acting = {"holder": presentation.presenter.hex(), "agent": presentation.agent.hex()}
             acting["delegation"] = str(presentation.delegation)
+        cause = stated(None if intended is None else intended.use_cause)
         verified, events = [], []
         for part in shown.parts:
             text = registry.vault.open(part.sealed, digest).decode("ascii")
@@ -85,7 +104,12 @@ async def verify_code(
             verified.append(
                 Verified(verdict, part.state, part.identifier, **told, agent=presentation.agent is not None)
             )
-            facts: dict[str, Any] = {"result": int(verdict.result), "fields": disclosed, "case": case}
+            facts: dict[str, Any] = {
+                "result": int(verdict.result),
+                "fields": disclosed,
+                "case": case,
+                **cause,
+            }
             events.append(
                 happened("presentation-verified", part.identifier, caller, now, **facts, **told, **acting)
             )
@@ -125,8 +149,27 @@ async def _require_standing(registry: Registry, delegation: Any) -> None:
         raise DelegationInvalid(_("the holder has withdrawn the delegation"))
 
 
+async def _require_matter(
+    registry: Registry,
+    caller: Principal,
+    identifiers: Sequence[str],
+    presented_for: str,
+    case: str,
+    now: datetime,
+    intended: Intended | None,
+) -> None:
+    if intended is None or intended.matter == presented_for:
+        return
+    facts = {"matter": intended.matter, "case": case, **stated(intended.use_cause)}
+    async with registry.pool.acquire() as connection, connection.transaction():
+        for identifier in identifiers:
+            event = happened("presentation-refused", identifier, caller, now, **facts)
+            await licences.add_event(connection, event)
+    raise MatterDiffers(_("its holder has presented it for another matter"), pointer="/matter")
+
+
 async def _verify_offline(
-    registry: Registry, caller: Principal, text: str, case: str, now: datetime
+    registry: Registry, caller: Principal, text: str, case: str, now: datetime, intended: Intended | None
 ) -> Verified:
     trust = current_trust(registry, now)
     try:
@@ -148,6 +191,7 @@ async def _verify_offline(
         await _require_standing(registry, uuid.UUID(str(delegation)))
         acting = {"delegation": str(delegation)}
     told = {name: str(code.presented.get(name, "")) for name in ("purpose", "matter")}
+    await _require_matter(registry, caller, [identifier], told["matter"], case, now, intended)
     shown = Shown(OFFLINE_KIND, code.kid, code.credential, binding=True, presented=told)
     verdict = judge(shown, trust, now, require_status=True, state=licence.state)
     event = happened(
@@ -160,6 +204,7 @@ async def _verify_offline(
         case=case,
         **told,
         **acting,
+        **stated(None if intended is None else intended.use_cause),
     )
     async with registry.pool.acquire() as connection:
         if not await tables.use_offline(connection, code.id, now, event):

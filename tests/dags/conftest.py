@@ -23,6 +23,7 @@ from foundation.database import sqlalchemy_url
 from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings
 from tests.conftest import fresh_database
+from tests.turns import turn
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = str(Path(__file__).with_name("run_dag.py"))
@@ -88,13 +89,14 @@ class Airflow:
 @pytest.fixture(scope="session")
 def airflow(server_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     """An Airflow for the whole run; skips where its environment cannot be made."""
-    made = subprocess.run(
-        ["sh", "-c", ". deploy/environment.sh; environment airflow"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with turn("airflow"):
+        made = subprocess.run(
+            ["sh", "-c", ". deploy/environment.sh; environment airflow"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     if made.returncode != 0:
         pytest.skip(f"the environment of Airflow cannot be made: {made.stderr[-300:]}")
     name = f"airflow_{uuid.uuid4().hex[:12]}"

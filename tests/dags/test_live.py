@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import uuid
@@ -21,6 +20,7 @@ from sqlalchemy import make_url
 from demonstration.airflow import PARTS, Client, Installation, free_port
 from demonstration.city import CityPlan, write_population
 from tests.dags.conftest import PYTHON, Airflow
+from tests.debian import debian_program
 
 pytestmark = [pytest.mark.thorough, pytest.mark.timeout(500)]
 
@@ -174,21 +174,10 @@ def _read(path: Path) -> bytes:
 @pytest.fixture(scope="module")
 def redis() -> Iterator[str]:
     """Address of a Redis, installed from the system's packages where that is ours to do."""
-    if shutil.which("redis-server") is None:
-        if os.geteuid() != 0 or shutil.which("apt-get") is None:
-            pytest.skip("redis-server is not there, and only root can install it")
-        for command in (["update"], ["install", "-y", "--no-install-recommends", "redis-server"]):
-            done = subprocess.run(
-                ["apt-get", *command],
-                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"},
-                capture_output=True,
-                check=False,
-            )
-            if done.returncode != 0:
-                pytest.skip(f"redis-server cannot be installed: {done.stderr.decode()[-300:]}")
+    program = debian_program("redis-server", "redis-server")
     port = free_port()
     server = subprocess.Popen(
-        ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
+        [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
         stdout=subprocess.DEVNULL,
     )
     yield f"redis://127.0.0.1:{port}/0"
