@@ -45,8 +45,11 @@ async def fetch(exchange: Exchange, caller: Principal, case: str, matter: str, n
     """
     archive = await _own(exchange, caller, case, matter)
     if archive.state != PACKED:
-        await exchange.recorder.record(_record("case-archive-fetched", "refused", caller, archive, now))
-        raise ArchiveNotPacked(_("it is {state}"), state=archive.state)
+        refusal = ArchiveNotPacked(_("it is {state}"), state=archive.state)
+        await exchange.recorder.record(
+            _record("case-archive-fetched", "refused", caller, archive, now, reason=refusal.code)
+        )
+        raise refusal
     await exchange.recorder.record(_record("case-archive-fetched", "handed-out", caller, archive, now))
     return HandedOut(archive, await _whole(exchange, archive))
 
@@ -94,7 +97,9 @@ async def _whole(exchange: Exchange, archive: CaseArchive) -> bytes:
     return data
 
 
-def _record(event: str, outcome: str, caller: Principal, archive: CaseArchive, now: datetime) -> AccessRecord:
+def _record(
+    event: str, outcome: str, caller: Principal, archive: CaseArchive, now: datetime, **further: str
+) -> AccessRecord:
     return prepare(
         event,
         outcome,
@@ -105,4 +110,5 @@ def _record(event: str, outcome: str, caller: Principal, archive: CaseArchive, n
         matter=archive.matter,
         case=archive.case_ref,
         sha256=None if archive.sha256 is None else archive.sha256.hex(),
+        **further,
     )

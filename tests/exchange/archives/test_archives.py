@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from demonstration.parties import System
 from foundation.identity.principals import Role
+from license_registry.store.objects import FileStore, StoreFull, StoreUnavailable
 from license_registry.verifying.command import main as verify_alone
 from tests.conftest import Service
 from tests.exchange.archives.closing import (
@@ -222,6 +223,7 @@ def test_it_waits_until_its_records_are_in_the_log(service: Service, fund: Syste
         shown = state(service, fund, "waits")
         assert (shown["state"], shown["problem"], shown["sha256"]) == ("waiting-for-log", None, None)
         assert problem(fetched(service, fund, "waits")) == (409, "archive-not-packed")
+        assert last_record(service, "case-archive-fetched")["reason"] == "archive-not-packed"
         assert retried(service, fund, "waits").json()["state"] == "waiting-for-log"
         holding.rollback()
     wait(service, fund, "waits")
@@ -259,3 +261,40 @@ def test_what_was_done_to_it_in_the_store_is_named_and_it_can_be_made_anew(
     assert hashlib.sha256(fetched(service, fund, case).content).hexdigest() == anew["sha256"]
     assert {each.name for each in stored(service, outcome)} >= {f"{outcome}-2.zip"}
     path.write_bytes(whole)  # for the next one
+
+
+def test_a_case_that_cannot_be_packed_says_why_and_can_be_tried_again(
+    service: Service, fund: System, closed: Path
+) -> None:
+    carried_through(service, fund, "broken")
+    ((plan, sealed),) = service.sql("SELECT id, sealed FROM exchange.plan WHERE case_ref = 'broken'")
+    service.sql("UPDATE exchange.plan SET sealed = %s WHERE id = %s", bytes(len(sealed)), plan)
+    close(service, fund, "broken")
+    assert wait(service, fund, "broken", "failed")["problem"] == "seal-broken"
+    # Others are not held up by it.
+    close(service, fund, "beside")
+    wait(service, fund, "beside")
+    service.sql("UPDATE exchange.plan SET sealed = %s WHERE id = %s", sealed, plan)
+    assert retried(service, fund, "broken").json()["state"] == "waiting-for-log"
+    assert wait(service, fund, "broken")["problem"] is None
+
+
+def test_a_store_that_is_away_for_a_while_is_waited_for(
+    service: Service, fund: System, closed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, away = FileStore.put, [StoreUnavailable("later"), StoreFull("later")]
+
+    def put_or_not(store: FileStore, key: str, data: bytes) -> None:
+        if away and key.startswith("archives/"):
+            raise away.pop()
+        put(store, key, data)
+
+    monkeypatch.setattr(FileStore, "put", put_or_not)
+    close(service, fund, "away")
+    wait(service, fund, "away")
+    assert not away
+    ((attempts,),) = service.sql(
+        "SELECT attempts FROM exchange.case_archive a JOIN exchange.case_outcome o ON o.id = a.outcome"
+        " WHERE o.case_ref = 'away'"
+    )
+    assert attempts == 2
