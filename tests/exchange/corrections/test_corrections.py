@@ -378,7 +378,7 @@ def test_the_index_of_subjects_finds_who_was_given_a_value(service: Service) -> 
 
     statement = _GIVEN
     for number, value in enumerate(
-        ["'\\x00'::bytea", "null", "now()", "array['x']", "'name'", f"'{uuid.uuid4()}'::uuid"], 1
+        ["array['\\x00'::bytea]", "null", "now()", "array['x']", "'name'", f"'{uuid.uuid4()}'::uuid"], 1
     ):
         statement = statement.replace(f"${number}", value)
     with psycopg.connect(service.address) as connection:
