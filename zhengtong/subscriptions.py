@@ -10,9 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
-from exchange.audit.record import prepare
+from exchange.audit.record import prepare, record_within
 from exchange.subscriptions import feed_tables
-from exchange.subscriptions.recording import insert_records
 from exchange.subscriptions.routes import shown_dead
 from foundation import database
 from foundation.identity.principals import Principal, Role
@@ -81,7 +80,7 @@ def retry(settings: Settings, one: uuid.UUID | None, as_json: bool) -> None:
     async def work(connection: Any) -> int:
         which = None if one is None else str(one)
         told = prepare("events-revived", "accepted", OPERATOR, now, subscription=which)
-        await insert_records(connection, [told])
+        await record_within(connection, told)
         return await feed_tables.revive(connection, one, None, now)
 
     count = _with_connection(settings, work)

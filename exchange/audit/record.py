@@ -8,6 +8,7 @@ durable. Refusals are recorded the same way.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -88,15 +89,15 @@ class Recorder:
         return [None] * len(records)
 
 
-async def record_within(connection: Any, record: AccessRecord) -> None:
-    """Write a record in the transaction of the act that it is of: both come to be, or neither.
+async def record_within(connection: Any, *records: AccessRecord) -> None:
+    """Write records in the transaction of the act that they are of: all come to be, or nothing.
 
     For acts only. A refusal is written by `Recorder`, since what raises it undoes its transaction.
     """
-    await _insert(connection, [record])
+    await _insert(connection, records)
 
 
-async def _insert(executor: Any, records: list[AccessRecord]) -> None:
+async def _insert(executor: Any, records: Sequence[AccessRecord]) -> None:
     await executor.execute(
         INSERT_RECORDS,
         [r.id for r in records],

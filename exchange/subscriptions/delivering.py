@@ -13,13 +13,13 @@ from typing import Any
 
 from prometheus_client import Counter
 
-from exchange.audit.record import prepare
+from exchange.audit.record import prepare, record_within
 from exchange.grants.grant import Grant, OutsideHours
 from exchange.grants.held import QuotaExceeded
 from exchange.ports import Exchange
 from exchange.subscriptions import feed_tables, tables
 from exchange.subscriptions.feed_tables import Event
-from exchange.subscriptions.recording import client_of, granted, insert_records, record_of
+from exchange.subscriptions.recording import client_of, granted, record_of
 from exchange.subscriptions.subscription import Scope, State, Subscription, require_grant
 from foundation.errors import DomainError
 from foundation.signing import canonical_json
@@ -85,7 +85,7 @@ async def stop(exchange: Exchange, subscription: Subscription, reason: str, now:
                 grant=str(subscription.grant),
                 reason=reason,
             )
-            await insert_records(connection, [told])
+            await record_within(connection, told)
             logger.warning(
                 "subscription stopped", extra={"subscription": str(subscription.id), "reason": reason}
             )
@@ -188,7 +188,7 @@ async def _recorded(
     if made:
         await exchange.grants.take([grant], now, len(made))
         async with exchange.pool.acquire() as connection, connection.transaction():
-            await insert_records(connection, list(made.values()))
+            await record_within(connection, *made.values())
             ids = {sequence: record.id for sequence, record in made.items()}
             await feed_tables.recorded(connection, subscription.id, ids)
     return {event.sequence: event.record or made[event.sequence].id for event in events}

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from exchange.audit.record import prepare
+from exchange.audit.record import prepare, record_within
 from exchange.grants.grant import Grant
 from exchange.ports import Exchange
 from exchange.subscriptions import feed_tables, tables
 from exchange.subscriptions.delivering import Clock, now_utc, shown
 from exchange.subscriptions.feed_tables import Event
-from exchange.subscriptions.recording import insert_records, record_of
+from exchange.subscriptions.recording import record_of
 from exchange.subscriptions.spread import place_of
 from exchange.subscriptions.subscription import (
     FeedForgotten,
@@ -104,7 +104,7 @@ async def read(
     if events:
         async with exchange.pool.acquire() as connection:
             records = [record_of(found, grant, event, "polled", now) for event in events]
-            await insert_records(connection, records)
+            await record_within(connection, *records)
     return Page(
         _shown(exchange, found, grant, events),
         events[-1].sequence if events else after,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from exchange.audit.record import AccessRecord, prepare
-from exchange.audit.tables import INSERT_RECORDS
 from exchange.grants.grant import Grant
 from exchange.subscriptions.feed_tables import Event
 from exchange.subscriptions.subscription import Subscription
@@ -56,18 +54,3 @@ def under(subscription: Subscription, grant: Grant) -> dict[str, Any]:
         "purpose": grant.purpose,
         "matter": subscription.matter,
     }
-
-
-async def insert_records(connection: Any, records: Sequence[AccessRecord]) -> None:
-    """Write records and promise them to the log, in one statement, within the caller's transaction if there is one."""
-    await connection.execute(
-        INSERT_RECORDS,
-        [r.id for r in records],
-        [r.recorded_at for r in records],
-        [r.client_id for r in records],
-        [r.subject for r in records],
-        [r.outcome for r in records],
-        [r.entry for r in records],
-        [r.salt for r in records],
-        [r.content for r in records],
-    )

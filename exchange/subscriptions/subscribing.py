@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from exchange.audit.record import AccessRecord, prepare
+from exchange.audit.record import AccessRecord, prepare, record_within
 from exchange.catalog.resources import require_resource
 from exchange.grants import tables as grant_tables
 from exchange.grants.grant import Grant
@@ -17,7 +17,7 @@ from exchange.ports import Exchange
 from exchange.queries.authorise import SubjectMalformed, canonical_subject
 from exchange.subscriptions import feed_tables, tables
 from exchange.subscriptions.reading import own, require_kept
-from exchange.subscriptions.recording import insert_records, under
+from exchange.subscriptions.recording import under
 from exchange.subscriptions.subscription import (
     MOST_SUBJECTS,
     NoSubjectsNamed,
@@ -90,7 +90,7 @@ async def subscribe(exchange: Exchange, caller: Principal, wanted: Wanted, now: 
         known = await tables.find(connection, new.id)
         if known is None:
             told = {"kinds": sorted(kinds), "scope": new.scope.value, **under(new, grant)}
-            await insert_records(connection, [_act("subscribe", caller, now, new.id, **told)])
+            await record_within(connection, _act("subscribe", caller, now, new.id, **told))
             known = await tables.add(connection, new)
     if not known.same_as(new):
         raise SubscriptionDiffers(_("another subscription has this id"), pointer="/id")
@@ -134,7 +134,7 @@ async def name_subjects(
             count = await tables.count_subjects(connection, found.id)
             if count > MOST_SUBJECTS:
                 raise TooManySubjects(_("a subscription names at most {most} subjects"), most=MOST_SUBJECTS)
-            await insert_records(connection, records)
+            await record_within(connection, *records)
             return count
     except DomainError as refusal:
         await _refused(exchange, caller, "watch", subscription_id, refusal, now)
@@ -190,7 +190,7 @@ async def send_elsewhere(
     found = _delivered(await own(exchange, caller, subscription_id))
     await require_reachable(url, reach_of(exchange.settings))
     async with exchange.pool.acquire() as connection, connection.transaction():
-        await insert_records(connection, [_act("subscription-moved", caller, now, found.id)])
+        await record_within(connection, _act("subscription-moved", caller, now, found.id))
         await tables.set_url(connection, found.id, url)
     return replace(found, url=url)
 
@@ -207,7 +207,7 @@ async def replay(
     found = _delivered(await own(exchange, caller, subscription_id))
     require_kept(found, first)
     async with exchange.pool.acquire() as connection, connection.transaction():
-        await insert_records(connection, [_act("feed-replayed", caller, now, found.id, first=first)])
+        await record_within(connection, _act("feed-replayed", caller, now, found.id, first=first))
         return await feed_tables.replay(connection, found.id, first, now)
 
 
@@ -223,7 +223,7 @@ async def end(exchange: Exchange, caller: Principal, subscription_id: uuid.UUID,
     found = await own(exchange, caller, subscription_id)
     async with exchange.pool.acquire() as connection, connection.transaction():
         if await tables.set_state(connection, found.id, State.ENDED, None, now):
-            await insert_records(connection, [_act("subscription-ended", caller, now, found.id)])
+            await record_within(connection, _act("subscription-ended", caller, now, found.id))
 
 
 async def retry(
@@ -235,7 +235,7 @@ async def retry(
 ) -> int:
     """Let dead events of a subscription, all or some, be tried again; return how many."""
     async with exchange.pool.acquire() as connection, connection.transaction():
-        await insert_records(connection, [_act("events-revived", caller, now, subscription_id)])
+        await record_within(connection, _act("events-revived", caller, now, subscription_id))
         return await feed_tables.revive(connection, subscription_id, sequences, now)
 
 
@@ -249,7 +249,7 @@ async def dismiss(
     """Go on without dead events of a subscription; return how many."""
     told = {"sequences": list(sequences)}
     async with exchange.pool.acquire() as connection, connection.transaction():
-        await insert_records(connection, [_act("events-dismissed", caller, now, subscription_id, **told)])
+        await record_within(connection, _act("events-dismissed", caller, now, subscription_id, **told))
         return await feed_tables.dismiss(connection, subscription_id, sequences)
 
 
