@@ -41,6 +41,9 @@ SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 MEMORY = Path("/dev/shm")
 ROOM_BYTES = 4 << 30
 
+INSTALLING_SECONDS = 1500
+"""What a test may take where it may have to install something first, on a machine that does something else beside."""
+
 MARKET = "11990100MB2A00001X"
 
 # The same examples each time, and no clock: a busy machine is no defect.
@@ -51,6 +54,9 @@ hypothesis.settings.load_profile("house")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave out what is marked `thorough` unless all was asked for."""
     if os.environ.get("ZHENGTONG_TEST_ALL") == "1":
+        # The first test that needs a server or Airflow pays for installing it, and others wait for their turn.
+        for item in items:
+            item.add_marker(pytest.mark.timeout(INSTALLING_SECONDS), append=False)
         return
     skip = pytest.mark.skip(reason="thorough: runs with ./test --all, as in CI")
     for item in items:

@@ -31,7 +31,7 @@ def installed(*packages: str) -> Path:
             (cache / "package.json").write_text('{"private": true, "type": "module"}', encoding="utf-8")
             command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", *packages]
             result = subprocess.run(
-                command, cwd=cache, capture_output=True, text=True, timeout=200, check=False
+                command, cwd=cache, capture_output=True, text=True, timeout=600, check=False
             )
             if result.returncode != 0:
                 pytest.skip(f"npm cannot install {', '.join(packages)}: {result.stderr.strip()[-200:]}")
