@@ -29,6 +29,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import psycopg
 from sqlalchemy import make_url
 
@@ -252,7 +253,9 @@ def _serving(command: list[str], port: int, settings: dict[str, str] | None = No
     try:
         deadline = time.monotonic() + 30
         while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            # The door is open before the house is: whoever answers, whatever, is ready.
+            with contextlib.suppress(httpx.TransportError):
+                httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=30)
                 break
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"did not start: {command[2:4]}")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, values
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,8 +28,6 @@ from foundation.problems import GENERAL_PROBLEMS, problem_response
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
-MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
-"""Variable that names the folder in which processes that serve together keep their metrics (prometheus_client)."""
 METRICS = CollectorRegistry()
 REQUESTS = Counter(
     "zhengtong_http_requests_total", "HTTP requests", ["method", "route", "status"], registry=METRICS
@@ -45,7 +43,7 @@ SECONDS = Histogram(
 
 def gathered() -> CollectorRegistry:
     """Return the metrics of all processes that serve together, or of this one where it serves alone."""
-    if MULTIPROCESS not in os.environ:
+    if values.ValueClass is values.MutexValue:
         return METRICS
     together = CollectorRegistry()
     MultiProcessCollector(together)  # type: ignore[no-untyped-call]

@@ -26,6 +26,7 @@ SHORTEST_LIFE_SECONDS = 10.0
 ENDING_SECONDS = 30.0
 
 _METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""The only way to tell prometheus_client that several processes count together, and where."""
 
 
 class ServiceEnded(DomainError):
