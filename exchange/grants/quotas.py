@@ -3,7 +3,7 @@
 One row of `exchange.grant_use` counts for all processes what is used of a grant in a span of time. A process takes a
 little in advance from it, at most a sixteenth of what is left and never more than 64, and uses that up without asking
 again. So the quota is never passed, whoever counts; near its end every use is counted by itself; and what a process
-took and does not use it gives back after a few seconds. One that dies keeps what it took: at most that sixteenth is
+took and does not use it gives back after a quarter of a minute. One that dies keeps what it took: at most that sixteenth is
 then lost until the span is over.
 """
 
@@ -21,7 +21,7 @@ from exchange.grants.grant import Grant
 from foundation.civil import civil_date, day_begins
 
 LARGEST_ADVANCE = 64
-IDLE_SECONDS = 3
+IDLE_SECONDS = 15
 
 
 @dataclass(slots=True)
@@ -30,12 +30,12 @@ class _Taken:
 
     Args:
         left: taken and not used yet.
-        room: what nobody had taken by the last look.
+        room: what nobody had taken by the last look; None before the first.
         moved: when it was last used or taken, by the monotonic clock.
     """
 
     left: int = 0
-    room: int = 0
+    room: int | None = None
     moved: float = 0.0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -89,7 +89,7 @@ class Quotas:
                 taken.left -= count
                 return True
             needed = count - taken.left
-            advance = min(LARGEST_ADVANCE, taken.room // 16)
+            advance = min(LARGEST_ADVANCE, (quota if taken.room is None else taken.room) // 16)
             for more in sorted({advance, 0}, reverse=True):
                 used = await tables.use(self._pool, grant_id, span, begins, needed + more, quota)
                 if used is not None:
