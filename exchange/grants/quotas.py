@@ -3,8 +3,8 @@
 One row of `exchange.grant_use` counts for all processes what is used of a grant in a span of time. A process takes a
 little in advance from it, at most a sixteenth of what is left and never more than 64, and uses that up without asking
 again. So the quota is never passed, whoever counts; near its end every use is counted by itself; and what a process
-took and does not use it gives back after a quarter of a minute. One that dies keeps what it took: at most that sixteenth is
-then lost until the span is over.
+took and does not use it gives back after a quarter of a minute. One that dies keeps what it took: at most that
+sixteenth is then lost until the span is over.
 """
 
 from __future__ import annotations
