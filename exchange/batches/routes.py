@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -40,7 +39,7 @@ from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
 from exchange.queries.claims import Comparison
 from foundation.errors import NotFound
-from foundation.identifiers import contains_citizen_id
+from foundation.idempotency import HEADER, is_key, key_parameter
 from foundation.identity.guard import audited, requires
 from foundation.identity.principals import Principal, Role
 from foundation.language import _
@@ -56,14 +55,6 @@ EVENTS_SECONDS = 60.0
 SEEN_EVERY_SECONDS = 15.0
 
 _FORMS = {"application/x-ndjson": Form.LINES, "application/jsonl": Form.LINES, "text/csv": Form.CSV}
-_KEY = re.compile(r"[\x21-\x7e]{1,200}", re.ASCII)
-_KEY_HEADER = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": True,
-    "description": "1 to 200 visible ASCII characters, new for each batch",
-    "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
-}
 _CALLER = ("token-missing", "role-missing", "invalid-request", "not-found")
 
 
@@ -158,7 +149,8 @@ _MULTIPART = {
 @router.post(
     "",
     status_code=202,
-    openapi_extra=audited("batch-sent") | {"parameters": [_KEY_HEADER], "requestBody": _MULTIPART},
+    openapi_extra=audited("batch-sent")
+    | {"parameters": [key_parameter(required=True, new_for_each="batch")], "requestBody": _MULTIPART},
     response_model=BatchProgress,
     responses=documented(
         EXCHANGE_PROBLEMS,
@@ -199,8 +191,8 @@ async def send(
 ) -> dict[str, Any]:
     """Take a batch in: a form with the part `question` (JSON) and the part `subjects` (JSON lines or CSV)."""
     exchange: Exchange = request.app.state.exchange
-    key = request.headers.get("idempotency-key", "")
-    if not _KEY.fullmatch(key) or contains_citizen_id(key):
+    key = request.headers.get(HEADER, "")
+    if not is_key(key):
         raise BatchKeyInvalid(_("send 1 to 200 visible ASCII characters, new for each request"))
     try:
         # What is larger than a part in memory lies in a file of no name, gone with its last handle.

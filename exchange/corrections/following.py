@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+import foundation.rounds
 from exchange.audit.record import prepare, record_within
 from exchange.corrections import tables
 from exchange.corrections.held import held
@@ -17,7 +17,6 @@ from exchange.requests.act import ITSELF
 from exchange.requests.tables import add_notice as add_overdue_notice
 from foundation.civil import civil_date
 from foundation.sensitive import SealBroken
-from foundation.unavailable import UNAVAILABLE
 
 logger = logging.getLogger(__name__)
 
@@ -42,12 +41,12 @@ class Round:
 
 async def rounds(exchange: Exchange) -> None:
     """Go round after round until cancelled, the first after a while; safe in several processes at once."""
-    while True:
-        await asyncio.sleep(LOOKS_EVERY_SECONDS)
-        try:
-            await go_round(exchange, datetime.now(UTC))
-        except UNAVAILABLE as error:
-            logger.error("reports of wrong values wait", extra={"error": type(error).__name__})
+    await foundation.rounds.rounds(
+        lambda: go_round(exchange, datetime.now(UTC)),
+        LOOKS_EVERY_SECONDS,
+        logger,
+        "reports of wrong values wait",
+    )
 
 
 async def go_round(exchange: Exchange, now: datetime) -> Round:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -16,7 +15,7 @@ from exchange.plans.plan import Planning, Wanted, make_plan
 from exchange.plans.replies import CaseEvidence, FollowingMaterials, PlanResult
 from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
-from foundation.identifiers import contains_citizen_id
+from foundation.idempotency import HEADER, is_key, key_parameter
 from foundation.identity.guard import audited, requires
 from foundation.identity.principals import Principal, Role
 from foundation.language import _
@@ -25,14 +24,6 @@ from foundation.text import CleanText, Code, FreeText
 
 router = APIRouter(prefix="/v1", tags=["plans"])
 
-KEY_HEADER = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": True,
-    "description": "1 to 200 visible ASCII characters, new for each request",
-    "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
-}
-_KEY = re.compile(r"[\x21-\x7e]{1,200}", re.ASCII)
 
 CaseInPath = Annotated[FreeText, Path(description="Number of the case, as the plan was asked for")]
 
@@ -50,7 +41,7 @@ class PlanRequest(BaseModel):
 
 @router.post(
     "/matters/{code}/plan",
-    openapi_extra=audited("plan") | {"parameters": [KEY_HEADER]},
+    openapi_extra=audited("plan") | {"parameters": [key_parameter(required=True)]},
     response_model=None,
     responses={
         200: {"model": PlanResult},
@@ -170,7 +161,7 @@ async def own_to_follow(
 
 
 def _key(request: Request) -> str:
-    text = request.headers.get("idempotency-key", "")
-    if not _KEY.fullmatch(text) or contains_citizen_id(text):
+    text = request.headers.get(HEADER, "")
+    if not is_key(text):
         raise PlanKeyInvalid(_("send 1 to 200 visible ASCII characters, new for each request"))
     return text

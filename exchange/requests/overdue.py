@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import foundation.rounds
 from exchange.audit.record import prepare, record_within
 from exchange.grants.tables import end as end_grant
 from exchange.ports import Exchange
@@ -18,7 +18,6 @@ from exchange.requests.states import LATE, STEPS, Action, Actor
 from foundation.civil import civil_date
 from foundation.errors import DomainError
 from foundation.language import _, both
-from foundation.unavailable import UNAVAILABLE
 
 logger = logging.getLogger(__name__)
 
@@ -43,12 +42,12 @@ class Round:
 
 async def rounds(exchange: Exchange) -> None:
     """Go round after round until cancelled, the first after a while; safe in several processes at once."""
-    while True:
-        await asyncio.sleep(LOOKS_EVERY_SECONDS)
-        try:
-            await go_round(exchange, datetime.now(UTC))
-        except UNAVAILABLE as error:
-            logger.error("deadlines of requests wait", extra={"error": type(error).__name__})
+    await foundation.rounds.rounds(
+        lambda: go_round(exchange, datetime.now(UTC)),
+        LOOKS_EVERY_SECONDS,
+        logger,
+        "deadlines of requests wait",
+    )
 
 
 async def go_round(exchange: Exchange, now: datetime) -> Round:

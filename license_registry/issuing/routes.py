@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -10,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from typing_extensions import TypedDict
 
 from foundation.errors import NotFound
-from foundation.identifiers import contains_citizen_id
+from foundation.idempotency import HEADER, is_key, key_parameter
 from foundation.identity.guard import audited, requires
 from foundation.identity.principals import Principal, Role
 from foundation.language import _
@@ -56,22 +55,12 @@ class LicenceReply(TypedDict):
     origin: str
 
 
-KEY_HEADER = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "description": "1 to 200 visible ASCII characters, new for each request",
-    "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
-}
-_KEY = re.compile(r"[\x21-\x7e]{1,200}", re.ASCII)
-
-
 def idempotency_key(request: Request, caller: Principal) -> Key | None:
     """Return the key of a request, None if it has none, or raise KeyInvalid."""
-    text = request.headers.get("idempotency-key")
+    text = request.headers.get(HEADER)
     if text is None:
         return None
-    if not _KEY.fullmatch(text) or contains_citizen_id(text):
+    if not is_key(text):
         raise KeyInvalid(_("send 1 to 200 visible ASCII characters, new for each request"))
     return Key(caller.id, text)
 
@@ -79,7 +68,7 @@ def idempotency_key(request: Request, caller: Principal) -> Key | None:
 @router.post(
     "",
     status_code=201,
-    openapi_extra=audited("issued") | {"parameters": [KEY_HEADER]},
+    openapi_extra=audited("issued") | {"parameters": [key_parameter(required=False)]},
     responses={
         200: {"description": "It had been issued before, by an equal request", "model": LicenceReply},
         **documented(

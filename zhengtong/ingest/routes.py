@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 import tempfile
 from datetime import UTC, datetime
 from typing import Annotated, Any, BinaryIO, cast
@@ -17,6 +16,7 @@ from connectors.pipeline import Report
 from exchange.audit.record import prepare
 from exchange.ports import Exchange
 from foundation.errors import DomainError, NotFound
+from foundation.idempotency import HEADER, KEY
 from foundation.identity.guard import audited, requires
 from foundation.identity.principals import Principal, Role
 from foundation.language import _
@@ -28,7 +28,6 @@ from zhengtong.ingest.problems import INGEST_PROBLEMS
 PREFIX = "/v1/ingest"
 router = APIRouter(prefix=PREFIX, tags=["ingest"])
 
-_KEY = re.compile(r"[\x21-\x7e]{1,200}", re.ASCII)
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
@@ -60,8 +59,8 @@ async def send(
     named = source if source in known else None
     try:
         mapping = await asyncio.to_thread(_allowed, accepting, named, caller)
-        key = request.headers.get("idempotency-key", "")
-        if not _KEY.fullmatch(key):
+        key = request.headers.get(HEADER, "")
+        if not KEY.fullmatch(key):
             raise KeyMissing(_("send 1 to 200 visible ASCII characters, new for each batch"))
         require_known(media_type)
         # Of no name, and gone with its last handle: what was sent lies nowhere once this request is over.

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, NotRequired
 from fastapi import APIRouter, Depends, Query, Request
 from typing_extensions import TypedDict
 
+from foundation.idempotency import key_parameter
 from foundation.identity.guard import audited, requires
 from foundation.identity.principals import Principal, Role
 from foundation.language import _
@@ -19,7 +20,7 @@ from license_registry.issuing.bulk import tables
 from license_registry.issuing.bulk.jobs import own_job, submit
 from license_registry.issuing.bulk.tables import Job
 from license_registry.issuing.errors import KeyInvalid
-from license_registry.issuing.routes import CALLER_PROBLEMS, KEY_HEADER, idempotency_key
+from license_registry.issuing.routes import CALLER_PROBLEMS, idempotency_key
 from license_registry.ports import Registry
 from license_registry.problems import REGISTRY_PROBLEMS
 from license_registry.tables import add_event
@@ -68,7 +69,7 @@ class RowsReply(TypedDict):
     status_code=202,
     openapi_extra=audited("issue-job")
     | {
-        "parameters": [KEY_HEADER | {"required": True}],
+        "parameters": [key_parameter(required=True)],
         "requestBody": {"required": True, "content": {LINES: {"schema": {"type": "string"}}}},
     },
     responses=documented(
