@@ -225,6 +225,11 @@ class Settings(BaseSettings):
         return self.home / "licence_types"
 
     @property
+    def fonts_folder(self) -> Path:
+        """This city's own fonts, for characters that those which come along lack (`license_registry/documents`)."""
+        return self.home / "fonts"
+
+    @property
     def logs_folder(self) -> Path:
         """JSON lines of the service."""
         return self.home / "logs"

@@ -10,6 +10,7 @@ import license_registry.archive.routes
 import license_registry.audit.routes
 import license_registry.catalog.routes
 import license_registry.disclosing.routes
+import license_registry.documents.routes
 import license_registry.issuing.bulk.routes
 import license_registry.issuing.routes
 import license_registry.lifecycle.routes
@@ -39,6 +40,7 @@ TAGS = {
     "annual reports": "Which are due, and filing one 年度报告",
     "linked changes": "Tasks that follow from changes of holders 联动变更",
     "notices": "What is on its way to a department 通知",
+    "documents": "Licences as PDF and OFD 证照文件",
     "presenting": "Codes that show a licence, and their verification 亮证、验证",
     "wallets": "OpenID4VCI and OpenID4VP 卡包",
     "disclosing": "What is shown without a code: by number, file or grant 核验、依职权",
@@ -61,6 +63,7 @@ def create_app(ports: Registry, guard: Guard) -> ASGIApp:
     included = [
         license_registry.catalog.routes.router,
         license_registry.issuing.routes.router,
+        license_registry.documents.routes.router,
         license_registry.issuing.bulk.routes.router,
         license_registry.lifecycle.routes.router,
         license_registry.annual_reports.routes.router,

@@ -15,7 +15,12 @@ from functools import cache
 from pathlib import Path
 
 from foundation.language import _
-from license_registry.documents.errors import CharacterLacking, FormatUnknown, NotDrawn
+from license_registry.documents.errors import (
+    CharacterLacking,
+    FormatUnknown,
+    NotDrawn,
+    character_lacking,
+)
 from license_registry.documents.fonts import Fonts, load_fonts
 from license_registry.documents.ofd import draw_ofd
 from license_registry.documents.pdf import PdfDrawer
@@ -49,10 +54,10 @@ def format_of(name: str) -> Format:
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """A refusal as it comes out of another process."""
+    """A refusal as it comes out of another process: for want of a character of which field, of which plane."""
 
-    message: str
-    values: dict[str, object]
+    field: str
+    plane: int
 
 
 class Drawing:
@@ -81,7 +86,7 @@ class Drawing:
                     self._pool = None
                 continue
             if isinstance(drawn, _Refused):
-                raise CharacterLacking(drawn.message, **drawn.values)
+                raise character_lacking(drawn.field, drawn.plane)
             return drawn
         raise NotDrawn(_("the process that draws documents ended before its work did"))
 
@@ -121,7 +126,7 @@ def _draw(own_fonts: Path, form: Format, written: Written, template: Template) -
     try:
         return draw(own_fonts, form, written, template)
     except CharacterLacking as refusal:
-        return _Refused(refusal.message, refusal.values)
+        return _Refused(str(refusal.values["field"]), int(str(refusal.values["plane"])))
 
 
 def draw(own_fonts: Path, form: Format, written: Written, template: Template) -> bytes:

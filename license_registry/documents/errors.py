@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from foundation.errors import DomainError
+from foundation.language import _
 
 
 class TemplateLacking(DomainError):
@@ -12,7 +13,7 @@ class TemplateLacking(DomainError):
 
 
 class CharacterLacking(DomainError):
-    """A character of the licence is in none of the fonts; a document with a box in its place would be worse than none."""
+    """A character of the licence is in none of the fonts; a box in its place would be worse than no document."""
 
     code = "document-character-lacking"
 
@@ -27,3 +28,15 @@ class FormatUnknown(DomainError):
     """Documents are of other formats."""
 
     code = "document-format-unknown"
+
+
+def character_lacking(field: str, plane: int) -> CharacterLacking:
+    """Return the refusal of a licence: which field, and of which plane of Unicode the character is, not which."""
+    return CharacterLacking(
+        _(
+            "no font has a character of {field}, of plane {plane} of Unicode: put one that has it, such as Debian's"
+            " fonts-hanazono, into the folder fonts of the data folder"
+        ),
+        field=field,
+        plane=plane,
+    )

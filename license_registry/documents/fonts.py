@@ -41,9 +41,9 @@ class Face:
 class Fonts:
     """Faces in the order in which they are tried: the first that has a character draws it.
 
-    Noto Serif SC (all of GB 18030's two-byte and basic four-byte ideographs), then Noto Sans CJK SC for two thousand rarer ones, then
-    what a city has put into its own folder. The first two come with the program, so that documents look the same
-    on every machine.
+    Noto Serif SC (all ideographs of the basic plane), then Noto Sans CJK SC for two thousand rarer ones, then what a
+    city has put into its own folder. The first two come with the program, so that documents look the same on every
+    machine.
     """
 
     def __init__(self, faces: Sequence[Face]) -> None:

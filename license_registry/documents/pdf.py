@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import typst
@@ -16,7 +16,7 @@ from license_registry.documents.placing import Page
 from license_registry.documents.template import Template
 from license_registry.documents.written import Written
 
-STANDARD = "a-3b"
+STANDARD: Final = "a-3b"
 """The part of PDF/A that allows files of any kind inside; else it is as A-2b."""
 METADATA = "metadata.json"
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 
 import segno
 
-from foundation.language import _
-from license_registry.documents.errors import CharacterLacking
+from license_registry.documents.errors import character_lacking
 from license_registry.documents.fonts import Fonts
 from license_registry.documents.template import Template
 from license_registry.documents.written import Row, Written
@@ -77,14 +76,7 @@ def _require_drawable(written: Written, fonts: Fonts) -> None:
     for name, text in told:
         lacking = fonts.lacking("".join(_visible(text)))
         if lacking is not None:
-            raise CharacterLacking(
-                _(
-                    "no font has a character of {field}, of the plane {plane} of Unicode; put one that has it"
-                    " (such as Debian's fonts-hanazono) into the folder fonts of the data folder"
-                ),
-                field=name,
-                plane=ord(lacking) >> 16,
-            )
+            raise character_lacking(name, ord(lacking) >> 16)
 
 
 def _visible(text: str) -> str:
@@ -271,7 +263,7 @@ class _Placing:
         return found
 
     def _broken(self, text: str, size: float, width: float) -> Iterator[str]:
-        """Break a line where it is full: between ideographs, at a blank, and within a word only where it fills a line."""
+        """Break a line where it is full: between ideographs, at a blank, within a word only where that fills a line."""
         start = 0
         while start < len(text):
             end, room = start, width

@@ -147,10 +147,10 @@ def _mark(marked: Mapping[str, str]) -> tuple[str, ...]:
     day = civil_date(datetime.fromisoformat(marked["JZJYXQJZSJ"]))
     made = civil_date(datetime.fromisoformat(marked["JZJZZSJ"]))
     cause = f"；用证事由：{marked['use_cause']}" if "use_cause" in marked else ""
+    times = f"加注时间：{_in_chinese(made)}　有效期至：{_in_chinese(day)}"
     return (
         f"加注件　仅供 {marked['JZJZZZ']} 使用，用于：{marked['JZJZZSY']}{cause}",
-        f"事项：{marked['matter']}　办件：{marked['case']}　"
-        f"加注时间：{_in_chinese(made)}　有效期至：{_in_chinese(day)}",
+        f"事项：{marked['matter']}　办件：{marked['case']}　{times}",
     )
 
 
