@@ -27,6 +27,7 @@ from license_registry.disclosing.copies import fetch_copy, make_copy
 from license_registry.disclosing.number import check_number
 from license_registry.disclosing.tables import Grant
 from license_registry.documents.drawing import Format
+from license_registry.documents.routes import DRAWING_PROBLEMS
 from license_registry.issuing.routes import CALLER_PROBLEMS, LicenceReply, shown, without_citizen_id
 from license_registry.ports import Registry
 from license_registry.presenting.routes import LicencesReply
@@ -286,11 +287,7 @@ async def department_dossiers(
             "credential-invalid",
             "object-missing",
             "object-altered",
-            "document-template-lacking",
-            "document-character-lacking",
-            "document-not-drawn",
-            "store-full",
-            "store-unavailable",
+            *DRAWING_PROBLEMS,
         ],
     ),
     summary="A marked copy of a licence for the calling department 加注件",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ import noto_cjk_sans_otc
 import pylopdf_fonts_zh_cn
 from fontTools.ttLib import TTFont, TTLibError
 from fontTools.ttLib.ttCollection import TTCollection
+
+logger = logging.getLogger(__name__)
 
 COLLECTION_FACE = "Noto Sans CJK SC"
 _FILES = ("*.otf", "*.ttf", "*.ttc")
@@ -90,7 +93,8 @@ def _open(path: Path, wanted: str | None) -> Face | None:
         fonts = TTCollection(path, lazy=True).fonts if path.suffix == ".ttc" else [TTFont(path, lazy=True)]
         number = next((turn for turn, each in enumerate(fonts) if _family(each) == wanted), 0)
         font = fonts[number]
-    except TTLibError:
+    except TTLibError as error:
+        logger.warning("a font file cannot be read", extra={"file": path.name, "error": str(error)})
         return None
     return Face(
         path,

@@ -28,9 +28,6 @@ DRAWING_PROBLEMS = (
     "document-template-lacking",
     "document-character-lacking",
     "document-not-drawn",
-    "credential-invalid",
-    "object-missing",
-    "object-altered",
     "store-full",
     "store-unavailable",
 )
@@ -49,7 +46,16 @@ DRAWING_PROBLEMS = (
             },
         },
         **documented(
-            REGISTRY_PROBLEMS, [*CALLER_PROBLEMS, "invalid-request", "not-found", *DRAWING_PROBLEMS]
+            REGISTRY_PROBLEMS,
+            [
+                *CALLER_PROBLEMS,
+                "invalid-request",
+                "not-found",
+                "credential-invalid",
+                "object-missing",
+                "object-altered",
+                *DRAWING_PROBLEMS,
+            ],
         ),
     },
     summary="The readable document of a licence, as PDF or OFD 证照文件",

@@ -7,6 +7,7 @@ import io
 import os
 import signal
 import zipfile
+from pathlib import Path
 from xml.etree import ElementTree
 
 import ofdkit
@@ -14,6 +15,7 @@ import pypdf
 import pytest
 import zxingcpp
 from fontTools.ttLib import TTFont
+from fontTools.ttLib.tables._c_m_a_p import CmapSubtable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
@@ -21,6 +23,7 @@ from PIL import Image, ImageDraw
 from license_registry.documents.drawing import Drawing, Format, draw
 from license_registry.documents.errors import CharacterLacking
 from license_registry.documents.fonts import load_fonts
+from license_registry.documents.ofd.font import subset
 from license_registry.documents.placing import Page, place
 from license_registry.documents.written import Row, Written
 from tests.license_registry.documents.conftest import IDENTIFIER, LAYOUT, MARK, NO_FONTS, written
@@ -208,3 +211,22 @@ def test_a_worker_that_was_killed_is_replaced() -> None:
             drawing.close()
 
     asyncio.run(work())
+
+
+def test_a_font_of_the_citys_own_draws_what_the_others_lack(tmp_path: Path) -> None:
+    font = TTFont(io.BytesIO(subset(FONTS, "永")))
+    wide = CmapSubtable.newSubtable(12)
+    wide.platformID, wide.platEncID, wide.language, wide.cmap = (
+        3,
+        10,
+        0,
+        {0x2A6A5: font.getBestCmap()[ord("永")]},
+    )
+    font["cmap"].tables = [wide]
+    font.save(tmp_path / "own.ttf")
+    (tmp_path / "broken.otf").write_bytes(b"no font")
+    words = written("张\U0002a6a5")
+    read = pypdf.PdfReader(io.BytesIO(draw(tmp_path, Format.PDF, words, LAYOUT)))
+    assert "张\U0002a6a5" in squeezed(read.pages[0].extract_text())
+    package = zipfile.ZipFile(io.BytesIO(draw(tmp_path, Format.OFD, words, LAYOUT)))
+    assert 0x2A6A5 in font_of(package).getBestCmap()
