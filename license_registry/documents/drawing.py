@@ -28,7 +28,8 @@ from license_registry.documents.placing import place
 from license_registry.documents.template import Template
 from license_registry.documents.written import Written
 
-WORKERS = 2
+WORKERS = 1
+"""Processes beside each process of the service; each holds both fonts, some 170 MB."""
 TRIES = 2
 
 
