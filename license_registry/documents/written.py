@@ -94,7 +94,11 @@ def write_out(
         notes=_notes(licence, template, marked is not None),
         mark=() if marked is None else _mark(marked),
         metadata={
-            **{name: _as_text(value) for name, value in shown.items()},
+            **{
+                name: _as_text(value)
+                for name, value in shown.items()
+                if value is not None or name == "ZZYXQJZRQ"
+            },
             **({"GLZZBS": licence.related_identifier} if licence.related_identifier else {}),
             **(marked or {}),
         },
