@@ -53,6 +53,7 @@ REGISTRY_PROBLEMS: ProblemTable = {
     "wallet-proof-refused": ProblemKind(400, _("The wallet's proof does not hold")),
     "wallet-nonce-refused": ProblemKind(400, _("The wallet's nonce is not good")),
     "wallet-answer-refused": ProblemKind(400, _("The wallet's answer does not hold")),
+    "seal-malformed": ProblemKind(422, _("The bytes are no electronic seal")),
     "store-full": ProblemKind(507, _("The object store is full")),
     "store-unavailable": ProblemKind(503, _("The object store cannot be reached"), {"Retry-After": "5"}),
     "object-exists": ProblemKind(500, _("Another object stands in the store")),
