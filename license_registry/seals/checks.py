@@ -90,7 +90,7 @@ def check_stamp(
     maker_roots: Sequence[Certificate],
     signer_roots: Sequence[Certificate],
     now: datetime,
-    data: bytes | None = None,
+    digest: bytes | None = None,
 ) -> Checked:
     """Check a stamp and the seal in it: a stamp is only as good as its seal.
 
@@ -99,13 +99,13 @@ def check_stamp(
 
     Args:
         maker_roots: trusted to certify makers of seals; `signer_roots`: those who put seals on data.
-        data: what was sealed; None: not at hand, so that check stays open.
+        digest: SM3 of what was sealed; None: not at hand, so that check stays open.
     """
     at = now if stamp.signed_at is None else stamp.signed_at
     seal = check_seal(stamp.seal, maker_roots, at)
     checks: dict[str, bool | None] = dict(seal.checks)
     reasons: dict[str, str] = dict(seal.reasons)
-    checks[DATA] = None if data is None else sm3(data) == stamp.digest
+    checks[DATA] = None if digest is None else digest == stamp.digest
     signer = _certified(stamp.certificate, signer_roots, at, SIGNER_CERTIFICATE, checks, reasons)
     checks[SIGNATURE] = signer is not None and holds(
         signer.key, stamp.algorithm, stamp.covered, stamp.signature

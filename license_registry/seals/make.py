@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from foundation.signing import Signer
-from license_registry.seals.checks import sm3
 from license_registry.seals.structures import (
     SIGNATURE_OIDS,
     Seal,
@@ -41,10 +40,11 @@ def make_seal(content: SealContent, maker: Sealer) -> Seal:
     return read_seal(seal_der(covered, maker.certificate, SIGNATURE_OIDS[maker.signer.algorithm], signature))
 
 
-def put_seal(seal: Seal, sealer: Sealer, data: bytes, place: str, now: datetime) -> Stamp:
-    """Put a seal on data: sign their SM3 digest, the seal and the time.
+def put_seal(seal: Seal, sealer: Sealer, digest: bytes, place: str, now: datetime) -> Stamp:
+    """Put a seal on data: sign their digest, the seal and the time.
 
     Args:
+        digest: SM3 of the data.
         place: what the data are, for `propertyInfo`; ASCII.
 
     Raises:
@@ -54,7 +54,7 @@ def put_seal(seal: Seal, sealer: Sealer, data: bytes, place: str, now: datetime)
         raise ValueError("the seal does not name this certificate")
     if seal.content.version != 4:
         raise ValueError("only seals of version 4 are put on data")
-    covered = to_sign_der(seal.der, now, sm3(data), place)
+    covered = to_sign_der(seal.der, now, digest, place)
     signature = signature_der(sealer.signer.sign(covered))
     return read_stamp(
         stamp_der(covered, sealer.certificate, SIGNATURE_OIDS[sealer.signer.algorithm], signature)

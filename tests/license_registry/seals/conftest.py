@@ -9,6 +9,7 @@ import pytest
 
 from foundation.signing import Algorithm, new_signer
 from license_registry.seals.certificates import Certificate
+from license_registry.seals.checks import sm3
 from license_registry.seals.make import Sealer, make_seal, put_seal
 from license_registry.seals.structures import Picture, Seal, SealContent, Stamp
 from tests.license_registry.seals.certifying import certificate
@@ -55,7 +56,7 @@ def sealed(algorithm: Algorithm) -> Sealed:
 
     maker, signer, stranger = party("maker"), party("signer"), party("stranger")
     seal = make_seal(content(signer.certificate), maker)
-    return Sealed(root, maker, signer, stranger, seal, put_seal(seal, signer, DATA, "/licence", NOW))
+    return Sealed(root, maker, signer, stranger, seal, put_seal(seal, signer, sm3(DATA), "/licence", NOW))
 
 
 @pytest.fixture(scope="module", params=[Algorithm.SM2, Algorithm.ES256], ids=["SM2", "ES256"])

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from foundation.signing import Algorithm, new_signer
-from license_registry.seals.checks import SEAL_CHECK_NAMES, check_seal, check_stamp
+from license_registry.seals.checks import SEAL_CHECK_NAMES, check_seal, check_stamp, sm3
 from license_registry.seals.make import Sealer, make_seal, put_seal
 from license_registry.seals.structures import (
     SIGNATURE_OIDS,
@@ -23,7 +23,7 @@ from tests.license_registry.seals.conftest import DATA, NOW, Sealed, content
 
 
 def failed(made: Sealed, stamp: Stamp, data: bytes | None = DATA) -> set[str]:
-    found = check_stamp(stamp, (made.root,), (made.root,), NOW, data)
+    found = check_stamp(stamp, (made.root,), (made.root,), NOW, None if data is None else sm3(data))
     assert set(found.checks) == set(SEAL_CHECK_NAMES)
     return {name for name, passed in found.checks.items() if passed is not True}
 
@@ -41,7 +41,7 @@ def by(made: Sealed, sealer: Sealer, **changes: object) -> Stamp:
 
 def test_a_good_stamp_is_good(made: Sealed) -> None:
     assert failed(made, made.stamp) == set()
-    assert check_stamp(read_stamp(made.stamp.der), (made.root,), (made.root,), NOW, DATA).good
+    assert check_stamp(read_stamp(made.stamp.der), (made.root,), (made.root,), NOW, sm3(DATA)).good
     assert check_seal(made.seal, (made.root,), NOW).good
 
 
@@ -81,8 +81,8 @@ def test_a_signers_certificate_that_does_not_hold_says_why(reason: str, changes:
     sealer = Sealer(key, leaf.der)
     maker_key = new_signer(Algorithm.SM2)
     maker = Sealer(maker_key, certificate("maker", maker_key.public, "root", root_key).der)
-    stamp = put_seal(make_seal(content(leaf.der), maker), sealer, DATA, "/licence", NOW)
-    found = check_stamp(stamp, (root,), (root,), NOW, DATA)
+    stamp = put_seal(make_seal(content(leaf.der), maker), sealer, sm3(DATA), "/licence", NOW)
+    found = check_stamp(stamp, (root,), (root,), NOW, sm3(DATA))
     assert found.reasons == {"signer_certificate": reason}
     assert [name for name, passed in found.checks.items() if not passed] == ["signer_certificate"]
 
@@ -90,10 +90,10 @@ def test_a_signers_certificate_that_does_not_hold_says_why(reason: str, changes:
 def test_roots_are_those_of_the_checker(made: Sealed) -> None:
     key = new_signer(made.maker.signer.algorithm)
     other = certificate("root", key.public, "root", key, authority=True, begin=BEGIN, end=END)
-    found = check_stamp(made.stamp, (other,), (), NOW, DATA)
+    found = check_stamp(made.stamp, (other,), (), NOW, sm3(DATA))
     assert found.reasons == {"maker_certificate": "signature-wrong", "signer_certificate": "root-unknown"}
 
 
 def test_who_is_not_named_puts_no_seal_on_anything(made: Sealed) -> None:
     with pytest.raises(ValueError, match="does not name"):
-        put_seal(made.seal, made.stranger, DATA, "/licence", NOW)
+        put_seal(made.seal, made.stranger, sm3(DATA), "/licence", NOW)
