@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from license_registry.seals import tables
 from license_registry.seals.checks import SEAL_CHECK_NAMES, Checked, check_seal, check_stamp, sm3
 from license_registry.seals.keys import chain
 from license_registry.seals.register import SealWanted, change, register
-from license_registry.seals.routes import SealReply, shown
+from license_registry.seals.routes import SealReply, SealSummary, shown, summarised
 from license_registry.seals.states import SealKind, SealOperation, SealState
 from license_registry.seals.structures import Seal, SealMalformed, read_seal, read_stamp
 from zhengtong.command import JSON_OPTION, one_line, print_json
@@ -35,7 +36,7 @@ def seal() -> None:
     """Hold the commands on seals."""
 
 
-def _told(found: SealReply, as_json: bool) -> None:
+def _told(found: SealSummary, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
@@ -68,6 +69,9 @@ def make(
     as_json: bool,
 ) -> None:
     now = datetime.now(UTC)
+    # As departments are named where clients are registered: the form counts, not the check character.
+    if not re.fullmatch(r"[0-9A-HJ-NPQRTUWXY]{18}", authority):
+        raise click.BadParameter(both(_("this is no unified code of an authority")), param_hint="--authority")
     wanted = SealWanted(
         id=seal_id or uuid.uuid4(),
         authority=authority,
@@ -94,8 +98,8 @@ def make(
 @click.pass_obj
 @one_line
 def list_(settings: Settings, authority: str | None, limit: int, as_json: bool) -> None:
-    async def work(registry: Registry) -> list[SealReply]:
-        return [shown(each) for each in await tables.list_of(registry.pool, authority, limit)]
+    async def work(registry: Registry) -> list[SealSummary]:
+        return [summarised(each) for each in await tables.list_of(registry.pool, authority, limit)]
 
     found = with_registry(settings, datetime.now(UTC), work)
     if as_json:
@@ -154,7 +158,7 @@ _operation("end", "注销 · End a seal for good")
 @one_line
 def verify(context: click.Context, file: Path, root: Path, data: Path | None, as_json: bool) -> None:
     now = datetime.now(UTC)
-    roots = chain(root.read_text(encoding="ascii"))
+    roots = chain(root.read_bytes())
     content = file.read_bytes()
     found: Seal
     checked: Checked

@@ -22,9 +22,9 @@ from license_registry.catalog.types import type_of
 from license_registry.issuing import requests
 from license_registry.issuing.errors import HolderInvalid, LicenceInForce
 from license_registry.issuing.holders import require_holders
-from license_registry.issuing.seals import require_seals
 from license_registry.issuing.make import Made, make
 from license_registry.issuing.request import IssueRequest, Prepared, prepare
+from license_registry.issuing.seals import require_seals
 from license_registry.lifecycle import tables as life_tables
 from license_registry.lifecycle.change import Wanted, actor_of, apply, locked, require_unreplaced
 from license_registry.lifecycle.rules import rules_of

@@ -8,6 +8,7 @@ from typing import Final
 from asn1crypto import pem
 
 from foundation.signing import Algorithm, CertificateAuthority, KeyStore
+from foundation.signing.chain import ChainBroken
 from license_registry.seals.certificates import Certificate, read_certificate
 from license_registry.seals.make import Sealer
 from license_registry.seals.states import SealKind
@@ -32,15 +33,18 @@ def certified(keys: KeyStore, purpose: str, now: datetime) -> tuple[Sealer, Cert
     keys.reload()
     keys.ensure_active(purpose, Algorithm.ES256, now)
     signer = keys.signer(purpose)
-    leaf, root = chain(CertificateAuthority(keys).chain_pem(signer.kid))
+    leaf, root = chain(CertificateAuthority(keys).chain_pem(signer.kid).encode("ascii"))
     return Sealer(signer, leaf.der), root
 
 
-def chain(text: str) -> list[Certificate]:
+def chain(text: bytes) -> list[Certificate]:
     """Return the certificates of a PEM file.
 
     Raises:
         ChainBroken: `malformed`.
-        ValueError: no PEM.
     """
-    return [read_certificate(der) for _, _, der in pem.unarmor(text.encode("ascii"), multiple=True)]
+    try:
+        ders = [der for _, _, der in pem.unarmor(text, multiple=True)]
+    except ValueError as error:
+        raise ChainBroken("malformed") from error
+    return [read_certificate(der) for der in ders]

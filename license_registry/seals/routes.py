@@ -70,8 +70,8 @@ class StampRequest(BaseModel):
     place: Annotated[str, StringConstraints(pattern=r"^[!-~]{1,200}$"), AfterValidator(without_citizen_id)]
 
 
-class SealReply(TypedDict):
-    """A seal; `state` is `made`, `in-use`, `suspended` or `ended`, `seal` its DER (SES_Seal) in base64."""
+class SealSummary(TypedDict):
+    """What is known of a seal; `state` is `made`, `in-use`, `suspended` or `ended`."""
 
     id: Uuid
     authority: str
@@ -83,13 +83,18 @@ class SealReply(TypedDict):
     valid_from: Moment
     valid_until: Moment
     made_at: Moment
+
+
+class SealReply(SealSummary):
+    """A seal; `seal` is its DER (SES_Seal) in base64."""
+
     seal: str
 
 
 class SealsReply(TypedDict):
     """Seals, the latest first."""
 
-    seals: list[SealReply]
+    seals: list[SealSummary]
 
 
 class StampReply(TypedDict):
@@ -159,7 +164,7 @@ async def seals(
     """List seals, the latest first."""
     registry: Registry = request.app.state.registry
     found = await tables.list_of(registry.pool, _whose(caller), limit)
-    return {"seals": [shown(each) for each in found]}
+    return {"seals": [summarised(each) for each in found]}
 
 
 @router.get(
@@ -242,6 +247,11 @@ def _whose(caller: Principal) -> str | None:
 
 def shown(each: tables.Registered) -> SealReply:
     """Return a seal for a reply."""
+    return {**summarised(each), "seal": b64encode(each.der).decode("ascii")}
+
+
+def summarised(each: tables.Registered) -> SealSummary:
+    """Return what is known of a seal, without the seal, for a reply."""
     return {
         "id": str(each.id),
         "authority": each.authority,
@@ -253,5 +263,4 @@ def shown(each: tables.Registered) -> SealReply:
         "valid_from": each.valid_from.isoformat(),
         "valid_until": each.valid_until.isoformat(),
         "made_at": each.made_at.isoformat(),
-        "seal": b64encode(each.der).decode("ascii"),
     }

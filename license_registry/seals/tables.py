@@ -63,6 +63,7 @@ _COLUMNS = (
     "id, authority, kind, name, state, state_reason, state_since, valid_from, valid_until, made_at, kid,"
     " request_digest, der"
 )
+_LISTED = _COLUMNS.removesuffix("der") + "''::bytea AS der"
 
 
 async def add(connection: Any, made: Registered) -> bool:
@@ -99,9 +100,9 @@ async def find(connection: Any, seal_id: uuid.UUID, *, for_change: bool = False)
 
 
 async def list_of(connection: Any, authority: str | None, limit: int) -> list[Registered]:
-    """Return the seals of an authority, or of all, the latest first."""
+    """Return the seals of an authority, or of all, the latest first; `der` is left empty, since pictures are large."""
     rows = await connection.fetch(
-        f"SELECT {_COLUMNS} FROM license_registry.seal"  # noqa: S608 -- constant
+        f"SELECT {_LISTED} FROM license_registry.seal"  # noqa: S608 -- constant
         " WHERE $1::text IS NULL OR authority = $1 ORDER BY made_at DESC, id LIMIT $2",
         authority,
         limit,

@@ -57,7 +57,7 @@ def root_of(service: Service, authority: System) -> list[Certificate]:
     kid = read_certificate(seal.certificate).name.removeprefix("Common Name: ")
     reply = service.http.get(f"/certificates/{kid}.pem")
     assert reply.status_code == 200, reply.text
-    leaf, root = chain(reply.text)
+    leaf, root = chain(reply.content)
     assert leaf.der == seal.certificate
     return [root]
 
@@ -158,6 +158,9 @@ def test_the_operators_commands(settings: Settings, database_url: str, tmp_path:
     assert "✗ 制章者签名" in run("verify", str(file), "--root", str(root), code=1)
     file.write_bytes(b"nothing")
     assert "不是电子印章" in run("verify", str(file), "--root", str(root), code=1)
+    root.write_bytes(b"nothing")
+    run("verify", str(file), "--root", str(root), code=1)
+    run("make", "--authority", "nobody", "--name", "x", code=2)
     assert "suspended" in run("suspend", made["id"], "--reason", "查处")
     assert "ended" in run("end", made["id"])
     assert "ended" in run("list", "--authority", MARKET)
