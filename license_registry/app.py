@@ -17,6 +17,7 @@ import license_registry.lifecycle.routes
 import license_registry.linked_change.routes
 import license_registry.notices.routes
 import license_registry.presenting.routes
+import license_registry.seals.routes
 import license_registry.sharing.routes
 import license_registry.wallets.routes
 from foundation.identity.guard import Guard
@@ -45,6 +46,7 @@ TAGS = {
     "wallets": "OpenID4VCI and OpenID4VP 卡包",
     "disclosing": "What is shown without a code: by number, file or grant 核验、依职权",
     "sharing": "Licence interfaces in the manner of GB/T 36906 证照共享服务接口",
+    "seals": "Making, registering and using electronic seals 电子印章",
     "archives": "What closed matters rest on, in packages 归档",
     "audit": "Events for auditors 审计",
 }
@@ -73,6 +75,7 @@ def create_app(ports: Registry, guard: Guard) -> ASGIApp:
         license_registry.wallets.routes.router,
         license_registry.disclosing.routes.router,
         license_registry.sharing.routes.router,
+        license_registry.seals.routes.router,
         license_registry.archive.routes.router,
         license_registry.audit.routes.router,
     ]
