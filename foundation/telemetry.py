@@ -150,7 +150,8 @@ class Door:
             return
         started = time.perf_counter()
         given = _header(scope, b"x-request-id")
-        known = given if given is not None and _REQUEST_ID.fullmatch(given) else _new_id()
+        # All else in an access line is ours: only here could a citizen ID come in.
+        known = mask_citizen_ids(given) if given and _REQUEST_ID.fullmatch(given) else _new_id()
         token = request_id.set(known)
         scope.setdefault("state", {})["request_id"] = known
         status = 500
@@ -239,7 +240,7 @@ class Door:
         lines, self._lines = self._lines, []
         if not lines:
             return
-        text = mask_citizen_ids(b"".join(orjson.dumps(line) + b"\n" for line in lines).decode())
+        text = b"".join([orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines]).decode()
         for handler in logging.getLogger().handlers:
             if isinstance(handler, logging.StreamHandler) and isinstance(handler.formatter, JsonLines):
                 with handler.lock or contextlib.nullcontext():

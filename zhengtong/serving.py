@@ -46,10 +46,12 @@ def serve_alone(settings: Settings, address: str, door: socket.socket) -> None:
 
     from foundation.telemetry import configure_logging
     from zhengtong.app import create_app
+    from zhengtong.replies import WholeReplies
 
     configure_logging(settings.log_level, settings.logs_folder)
     options = uvicorn.Config(
         create_app(settings, address),
+        http=WholeReplies,
         log_config=None,
         access_log=False,
         server_header=False,
