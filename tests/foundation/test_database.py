@@ -36,6 +36,7 @@ import exchange.audit.tables
 import exchange.batches.tables
 import exchange.catalog.tables
 import exchange.commitments.tables
+import exchange.corrections.notices.tables
 import exchange.corrections.tables
 import exchange.entitlements.tables
 import exchange.grants.tables

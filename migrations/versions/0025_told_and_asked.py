@@ -1,0 +1,33 @@
+"""Notices of wrong values by webhook."""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0025"
+down_revision = "0022"
+branch_labels = None
+depends_on = None
+
+# What was not acknowledged yet is due as soon as its system registers an address.
+NOTICES = """
+CREATE TABLE exchange.correction_address (
+    client_id text PRIMARY KEY,
+    url text NOT NULL,
+    set_at timestamptz NOT NULL
+);
+ALTER TABLE exchange.correction_notice
+    ADD COLUMN attempts integer NOT NULL DEFAULT 0,
+    ADD COLUMN next_attempt_at timestamptz,
+    ADD COLUMN delivered_at timestamptz,
+    ADD COLUMN dead_at timestamptz,
+    ADD COLUMN last_failure text;
+UPDATE exchange.correction_notice SET next_attempt_at = created_at WHERE acknowledged_at IS NULL;
+CREATE INDEX correction_notice_due ON exchange.correction_notice (client_id, next_attempt_at)
+    WHERE next_attempt_at IS NOT NULL;
+CREATE INDEX correction_notice_dead ON exchange.correction_notice (dead_at) WHERE dead_at IS NOT NULL;
+"""
+
+
+def upgrade() -> None:
+    op.execute(NOTICES)
