@@ -210,6 +210,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         await stack.enter_async_context(_task(exchange.requests.overdue.rounds(served)))
         await stack.enter_async_context(_task(exchange.corrections.following.rounds(served)))
         await stack.enter_async_context(_task(work_on_batches(served)))
+        await stack.enter_async_context(_task(work_on_batches(served, live=True)))
         await stack.enter_async_context(_task(pack_forever(served)))
         webhooks = await stack.enter_async_context(sender(settings))
         await stack.enter_async_context(_task(deliver_corrections(served, webhooks)))

@@ -15,7 +15,13 @@ from prometheus_client import Counter
 from exchange.catalog.resource import ReadsFrom, Resource
 from exchange.relaying.asked import Asked, Relayed, check_answer, question_jws
 from exchange.relaying.breaker import Breaker, Circuit
-from exchange.relaying.errors import SourceAnswerInvalid, SourceLate, SourceRefused, SourceUnavailable
+from exchange.relaying.errors import (
+    SourceAnswerInvalid,
+    SourceLate,
+    SourceRefused,
+    SourceResting,
+    SourceUnavailable,
+)
 from exchange.relaying.source import Kind, LiveSource
 from exchange.relaying.tables import all_sources
 from exchange.relaying.upper import check_upper_answer, question
@@ -132,7 +138,7 @@ class Relays:
         breaker = self.breaker(source.resource)
         if not breaker.admits(time.monotonic()):
             RELAYED.labels(source.resource, "not-asked").inc()
-            raise SourceUnavailable(_("the source failed again and again; it is tried anew in a while"))
+            raise SourceResting(_("the source failed again and again; it is tried anew in a while"))
         try:
             async with asyncio.timeout(source.timeout):
                 if source.kind is Kind.CASCADE:

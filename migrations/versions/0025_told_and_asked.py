@@ -1,4 +1,4 @@
-"""Notices of wrong values by webhook."""
+"""Notices of wrong values by webhook, and batches at live sources."""
 
 from __future__ import annotations
 
@@ -28,6 +28,26 @@ CREATE INDEX correction_notice_due ON exchange.correction_notice (client_id, nex
 CREATE INDEX correction_notice_dead ON exchange.correction_notice (dead_at) WHERE dead_at IS NOT NULL;
 """
 
+BATCHES = """
+ALTER TABLE exchange.batch
+    ADD COLUMN live boolean NOT NULL DEFAULT false,
+    ADD COLUMN unanswered bigint NOT NULL DEFAULT 0,
+    ADD COLUMN missed bigint NOT NULL DEFAULT 0;
+CREATE TABLE exchange.batch_live_answer (
+    batch_id uuid NOT NULL REFERENCES exchange.batch (id),
+    row integer NOT NULL,
+    sealed bytea NOT NULL,
+    PRIMARY KEY (batch_id, row)
+);
+CREATE TABLE exchange.batch_missed (
+    day date NOT NULL,
+    client_id text NOT NULL,
+    subjects bigint NOT NULL,
+    PRIMARY KEY (day, client_id)
+);
+"""
+
 
 def upgrade() -> None:
     op.execute(NOTICES)
+    op.execute(BATCHES)

@@ -33,6 +33,8 @@ import connectors.deadlines  # noqa: F401 -- with its table
 import exchange.archives.tables
 import exchange.audit.findings
 import exchange.audit.tables
+import exchange.batches.guessing
+import exchange.batches.live_tables
 import exchange.batches.tables
 import exchange.catalog.tables
 import exchange.commitments.tables

@@ -345,7 +345,7 @@ def disclosing(question: str, /, **changes: Any) -> bytes:
 def test_values_that_were_not_asked_for_are_not_disclosed(
     service: Service, bureau: System, asking: System, name: str
 ) -> None:
-    with department(lambda q: (200, disclosing(q, **WRONG_VALUES[name]))) as (address, asked):
+    with department(lambda q: (200, disclosing(q, **WRONG_VALUES[name]))) as (address, _asked):
         put(service, bureau, described(address, KEY))
         reply = query(service, asking)
         assert reply.json()["type"] == "urn:zhengtong:problem:source-answer-invalid"
