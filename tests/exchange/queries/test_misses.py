@@ -85,7 +85,7 @@ def test_who_tries_identifiers_out_is_stopped_and_told_of(strict: Service) -> No
 
 def test_who_tries_names_out_misses_once_for_each_person(strict: Service) -> None:
     give(strict, "guessing")
-    guessing = strict.system("at-the-source", Role.DEPARTMENT_SYSTEM)
+    guessing = strict.system("guessing", Role.DEPARTMENT_SYSTEM)
     assert [asked(strict, guessing, name=name) for name in ("张三", "李四", "王五", "赵六")] == [
         "mismatch"
     ] * 4
