@@ -88,6 +88,11 @@ class Settings(BaseSettings):
     offer_hours: int = Field(
         default=72, ge=1, le=24 * 90, description="How long a plan's consents and commitments stay open"
     )
+    case_content_days: int = Field(
+        default=1095,
+        ge=1,
+        description="Days after which what plans and delivered messages keep sealed is deleted; records stay",
+    )
     remind_working_days: int = Field(
         default=2,
         ge=0,

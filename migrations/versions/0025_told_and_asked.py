@@ -1,4 +1,4 @@
-"""Notices of wrong values by webhook, and batches at live sources."""
+"""Notices of wrong values by webhook, batches at live sources, and an end for what plans keep sealed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,15 @@ CREATE TABLE exchange.batch_missed (
 );
 """
 
+FORGETTING = """
+ALTER TABLE exchange.plan ALTER COLUMN sealed DROP NOT NULL;
+CREATE INDEX plan_kept ON exchange.plan (made_at) WHERE sealed IS NOT NULL;
+ALTER TABLE exchange.outbox ALTER COLUMN sealed DROP NOT NULL;
+CREATE INDEX outbox_kept ON exchange.outbox (delivered_at) WHERE sealed IS NOT NULL;
+"""
+
 
 def upgrade() -> None:
     op.execute(NOTICES)
     op.execute(BATCHES)
+    op.execute(FORGETTING)
