@@ -16,6 +16,7 @@ import exchange.catalog.replies
 import exchange.catalog.routes
 import exchange.commitments.routes
 import exchange.consents.routes
+import exchange.corrections.notices.routes
 import exchange.corrections.replies
 import exchange.corrections.routes
 import exchange.entitlements.routes
@@ -111,6 +112,7 @@ def create_app(
         exchange.requests.routes.router,
         exchange.subscriptions.routes.router,
         exchange.matters.routes.router,
+        exchange.corrections.notices.routes.router,
         exchange.corrections.routes.router,
         exchange.relaying.routes.router,
         exchange.plans.routes.router,

@@ -49,6 +49,7 @@ EXCHANGE_PROBLEMS: ProblemTable = {
     "plan-malformed": ProblemKind(422, _("The case does not fit the matter")),
     "plan-key-invalid": ProblemKind(400, _("An Idempotency-Key of 1 to 200 visible characters is needed")),
     "plan-key-reused": ProblemKind(422, _("The Idempotency-Key was used for another request")),
+    "plan-forgotten": ProblemKind(410, _("The content of the plan is no longer kept")),
     "offer-not-open": ProblemKind(409, _("This is not open any more, or not yet")),
     "evidence-unavailable": ProblemKind(503, _("The evidence cannot be fetched now"), {"Retry-After": "60"}),
     "commitment-text-differs": ProblemKind(409, _("This is not the text that was offered")),

@@ -93,6 +93,11 @@ class Settings(BaseSettings):
     offer_hours: int = Field(
         default=72, ge=1, le=24 * 90, description="How long a plan's consents and commitments stay open"
     )
+    case_content_days: int = Field(
+        default=1095,
+        ge=1,
+        description="Days after which what plans and delivered messages keep sealed is deleted; records stay",
+    )
     remind_working_days: int = Field(
         default=2,
         ge=0,
@@ -129,6 +134,17 @@ class Settings(BaseSettings):
         default=200,
         ge=1,
         description="Subjects that a client may ask about that are not known or have another name than claimed",
+    )
+    batch_misses: int = Field(
+        default=100,
+        ge=1,
+        description="Subjects that a client misses in batches of a day, most of whose subjects it misses: a finding",
+    )
+    batch_misses_percent: int = Field(
+        default=50,
+        ge=0,
+        le=100,
+        description="More missed subjects than this make a batch count for batch_misses",
     )
     ledger_origin: str = "zhengtong.example/ledger"
     sequence_interval_seconds: float = Field(default=0.5, gt=0, le=60)

@@ -101,13 +101,15 @@ def read_command(result: Path, output: Path, key_file: Path, keys: str) -> None:
     click.echo(
         both(
             _(
-                "{rows} rows: {answered} answered, {unknown} unknown, {malformed} malformed, {refused} refused"
+                "{rows} rows: {answered} answered, {unknown} unknown, {malformed} malformed, {refused} refused,"
+                " {unanswered} unanswered"
             ),
             rows=said["results"]["rows"],
             answered=said["answered"],
             unknown=said["unknown"],
             malformed=said["malformed"],
             refused=said["refused"],
+            unanswered=said.get("unanswered", 0),  # statements of before know no live sources
         )
     )
 

@@ -24,6 +24,7 @@ from exchange.catalog.drafts.edit import publish_seeds
 from exchange.catalog.follow import FollowedCatalogue
 from exchange.catalog.resources import read_seeds
 from exchange.commitments.rounds import see_to_plans
+from exchange.corrections.notices.deliver import deliver_forever as deliver_corrections
 from exchange.deadlines import load_deadlines
 from exchange.grants.held import Grants
 from exchange.plans.plan import Planning
@@ -213,8 +214,10 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         await stack.enter_async_context(_task(exchange.requests.overdue.rounds(served)))
         await stack.enter_async_context(_task(exchange.corrections.following.rounds(served)))
         await stack.enter_async_context(_task(work_on_batches(served)))
+        await stack.enter_async_context(_task(work_on_batches(served, live=True)))
         await stack.enter_async_context(_task(pack_forever(served)))
         webhooks = await stack.enter_async_context(sender(settings))
+        await stack.enter_async_context(_task(deliver_corrections(served, webhooks)))
         await stack.enter_async_context(_task(see_to_plans(Planning(served), webhooks)))
         await stack.enter_async_context(_task(go_on_forever(served, FollowedLicences(registry), webhooks)))
         yield House(

@@ -65,6 +65,10 @@ async def gather(exchange: Exchange, outcome: Outcome) -> Gathered:
     subjects = {outcome.applicant}
     materials = []
     for plan in own:
+        stands = await plans.materials(exchange.pool, plan.id)
+        materials.append({"plan": str(plan.id), "materials": [_material(each, closed) for each in stands]})
+        if plan.sealed is None:
+            continue  # forgotten before the case was closed
         kept = opened(exchange, plan)
         matter = await _matter(exchange, plan.matter, plan.matter_version)
         subjects |= _blinded(exchange, matter, kept["subjects"])
@@ -73,8 +77,6 @@ async def gather(exchange: Exchange, outcome: Outcome) -> Gathered:
         found.records.add(uuid.UUID(reply["receipt"]["record"]))
         for each in reply["answers"]:
             _answer(found, each["record"], each["answer"])
-        stands = await plans.materials(exchange.pool, plan.id)
-        materials.append({"plan": str(plan.id), "materials": [_material(each, closed) for each in stands]})
     consents = await _consents(exchange, outcome, found)
     by_id = {plan.id: plan for plan in own}
     promises = []
@@ -137,7 +139,7 @@ async def _consents(exchange: Exchange, outcome: Outcome, found: Gathered) -> li
     for offer in await offer_states.released(exchange.pool, outcome.department, outcome.case_ref):
         if offer.matter != outcome.matter or offer.changed_at > outcome.recorded_at:
             continue
-        evidence = evidence_of(exchange, offer)
+        evidence = [] if offer.evidence is None else evidence_of(exchange, offer)
         for each in evidence:
             _answer(found, each.record, each.jws)
         released = await tables.record_of(exchange.pool, offer.person, offer.changed_at, "consent-released")

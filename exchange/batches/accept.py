@@ -32,7 +32,6 @@ from exchange.batches.sealing import public_key
 from exchange.catalog.resources import require_resource
 from exchange.grants.grant import Grant
 from exchange.ports import Exchange
-from exchange.relaying.errors import SourceRefused
 from foundation.errors import DomainError
 from foundation.identity.principals import Principal
 from foundation.identity.tables import find_client
@@ -41,6 +40,8 @@ from foundation.signing import canonical_json
 
 PART_ROWS = 2000
 """Rows of one transaction: what is done again after a crash, and how soon the end of a grant tells."""
+LIVE_PART_ROWS = 100
+"""The same, of rows that a live source is asked about: they take as long as it does."""
 MOST_ROWS = 1_000_000
 MOST_OPEN = 20
 """Batches of one client that are not over."""
@@ -74,7 +75,8 @@ async def accept(
 
     Raises:
         ResourceUnknown, FieldUnknown, NotGranted and others of its kind, BatchResultKeyUnusable, BatchKeyReused,
-        BatchesTooMany, BatchEmpty, BatchTooManyRows, BatchEncodingWrong, BatchColumnsWrong: nothing was taken in.
+        BatchesTooMany, BatchEmpty, BatchTooManyRows, BatchEncodingWrong, BatchColumnsWrong, SourceUnavailable,
+        TooManyUnknown: nothing was taken in.
     """
     try:
         return await _accept(exchange, caller, key, question, sent, now)
@@ -90,8 +92,7 @@ async def _accept(
 ) -> Batch:
     resource = require_resource(exchange.catalogue, question.resource)
     resource.require_fields(frozenset(question.fields), "/fields")
-    if exchange.relays.source_of(resource) is not None:
-        raise SourceRefused(_("a live source is asked about one subject at a time"))
+    live = exchange.relays.source_of(resource) is not None
     question = replace(question, recipient=await _recipient(exchange, caller, question))
     digest = exchange.vault.fingerprint(await asyncio.to_thread(_fingerprinted, question, sent))
     known = await tables.find_by_key(exchange.pool, caller.id, key)
@@ -111,7 +112,7 @@ async def _accept(
         problem=None,
         rows=0,
         parts=0,
-        part_rows=_part_rows(grants),
+        part_rows=_part_rows(grants, LIVE_PART_ROWS if live else PART_ROWS),
         next_part=0,
         counts=Counts(),
         first_record=None,
@@ -127,8 +128,10 @@ async def _accept(
         changed_at=now,
         finished_at=None,
         expires_at=now + timedelta(days=exchange.settings.batch_result_days),
+        live=live,
     )
     require_allowed(new, grants, now)
+    exchange.misses.require_few(caller.id, now)
     if await tables.count_open(exchange.pool, caller.id) >= MOST_OPEN:
         raise BatchesTooMany(_("at most {most} at a time; wait until one is over"), most=MOST_OPEN)
     stored = await _store(exchange, caller, new, sent, now)
@@ -206,9 +209,9 @@ def quotas(grants: Sequence[Grant]) -> list[int]:
     ]
 
 
-def _part_rows(grants: Sequence[Grant]) -> int:
+def _part_rows(grants: Sequence[Grant], most: int) -> int:
     # A part is asked for whole: one that is larger than what a grant allows at once could never be.
-    return max(1, min(PART_ROWS, *quotas(grants), PART_ROWS))
+    return max(1, min(most, *quotas(grants), most))
 
 
 def _fingerprinted(question: Question, sent: Sent) -> bytes:

@@ -9,7 +9,7 @@ import hashlib
 import secrets
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -18,6 +18,7 @@ import orjson
 
 from exchange.audit.many import Identities, Spell, Written, draw, speller
 from exchange.batches.batch import Batch, Counts, Mode
+from exchange.batches.live_lines import FromSource, live_line
 from exchange.batches.prepare import Asked, Prepared, Refused
 from exchange.batches.rows import Unreadable
 from exchange.catalog.resources import Masking, Resource
@@ -40,6 +41,7 @@ from exchange.queries.elsewhere import Told
 from exchange.queries.masking import masked
 from exchange.registers.lookup import RegisterRow
 from exchange.registers.schemas import opened
+from exchange.relaying.errors import SOURCE_FAILURES
 from foundation.civil import civil_date
 from foundation.errors import DomainError
 from foundation.identity.principals import Principal
@@ -61,11 +63,21 @@ NOT_ALLOWED: tuple[type[DomainError], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """A row that is answered by a grant, from the row of its subject; None where the register has none."""
+    """A row that is answered by a grant, from the row of its subject; None where the register has none.
+
+    Args:
+        live: what was answered in place of that, where the resource is live.
+    """
 
     asked: Asked
     grant: Grant
     held: RegisterRow | None
+    live: FromSource | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether the subject is known where the answer comes from."""
+        return self.held is not None if self.live is None else self.live.relayed.knows
 
 
 Decided = Allowed | Refused | Unreadable
@@ -159,21 +171,26 @@ def answer(
     spelling = _Spelling(batch, caller, identities, now)
     records: list[Written] = []
     lines: list[bytes] = []
-    refused = malformed = unknown = 0
+    refused = malformed = unknown = unanswered = 0
     uses: Counter[uuid.UUID] = Counter()
     first: int | None = None
     last = 0
     for turn, each in enumerate(decided):
         if isinstance(each, Allowed):
             uses[each.grant.id] += 1
-            unknown += each.held is None
+            unknown += not each.known
             number = each.asked.row.number
             bare = saying.line(turn, each)
             digest = b'"%b"' % hashlib.sha256(bare).hexdigest().encode()
-            record = spelling.answered(each)(turn, each.asked.subject, (digest, b"%d" % number))
+            varying: tuple[bytes, ...] = (digest, b"%d" % number)
+            if each.live is not None:
+                varying += (b'"%b"' % each.live.relayed.digest.encode(),)
+            record = spelling.answered(each)(turn, each.asked.subject, varying)
         elif isinstance(each, Refused):
             if isinstance(each.error, NOT_ALLOWED):
                 refused += 1
+            elif isinstance(each.error, SOURCE_FAILURES):
+                unanswered += 1
             else:
                 malformed += 1
             bare = _error_line(each.row.number, each.error)
@@ -196,7 +213,7 @@ def answer(
         records,
         None if first is None else uuid.UUID(bytes=identities.ids[first]),
         None if first is None else uuid.UUID(bytes=identities.ids[last]),
-        Counts(answered, unknown, malformed, refused, len(records)),
+        Counts(answered, unknown, malformed, refused, len(records), unanswered, unknown + saying.other_names),
         uses,
         frozenset(saying.sources),
     )
@@ -246,6 +263,7 @@ class _Saying:
 
     Attributes:
         sources: that the answers so far rest on.
+        other_names: how many subjects so far have another name than was claimed.
     """
 
     def __init__(
@@ -265,8 +283,9 @@ class _Saying:
         self._today = today
         self._salts = secrets.token_bytes(SALT_BYTES * rows)
         self._times: dict[datetime, bytes] = {}
-        self._results: dict[tuple[str, ...], bytes] = {}
+        self._results: dict[tuple[str, ...], tuple[bytes, bool]] = {}
         self.sources: set[str] = set()
+        self.other_names = 0
 
     def line(self, turn: int, allowed: Allowed) -> bytes:
         """Return the answer to a row, without its receipt."""
@@ -277,10 +296,12 @@ class _Saying:
             secret = held.sealed if self._register.sensitive.intersection(asked.sense.needs) else None
             values = opened(self._vault, self._register, held.subject, held.content, secret)
         salt = self._salts[turn * SALT_BYTES : (turn + 1) * SALT_BYTES]
-        subject = b'{"digest":"%b","salt":"%b"}' % (
-            hashlib.sha256(salt + row.subject.encode()).hexdigest().encode(),
-            salt.hex().encode(),
-        )
+        hashed = hashlib.sha256(salt + row.subject.encode()).hexdigest()
+        if allowed.live is not None:
+            self._count_name(asked, allowed.live.relayed.results)
+            about = {"digest": hashed, "salt": salt.hex()}
+            return live_line(self._question, asked, allowed.grant, allowed.live, self._details, about)
+        subject = b'{"digest":"%b","salt":"%b"}' % (hashed.encode(), salt.hex().encode())
         if self._question.mode is Mode.QUERY:
             return self._disclosed(allowed, values, subject)
         if asked.claims is None:
@@ -308,15 +329,19 @@ class _Saying:
             verdicts = tuple([_equal(values.get(name), said[name]) for name in names])
         found = self._results.get((*names, *verdicts))
         if found is None:
-            found = orjson.dumps(dict(zip(names, verdicts, strict=True)), option=orjson.OPT_SORT_KEYS)
+            results = dict(zip(names, verdicts, strict=True))
+            found = orjson.dumps(results, option=orjson.OPT_SORT_KEYS), _another_name(asked, results)
             self._results[(*names, *verdicts)] = found
-        return found
+        spelled, another = found
+        self.other_names += another
+        return spelled
 
     def _compared(
         self, asked: Asked, held: RegisterRow | None, values: Mapping[str, Any] | None
     ) -> tuple[bytes, bytes, bytes]:
         claims = asked.claims or ()
         results = compare(claims, values, self._today)
+        self._count_name(asked, results)
         told = self._elsewhere.get(asked.row.number, {})
         results |= {name: verdict for name, (verdict, _source) in told.items()}
         compared = [field for claim in claims for field in claim.fields]
@@ -328,6 +353,9 @@ class _Saying:
             self.sources.update(source for _verdict, source in told.values() if source)
         source = self._source(held, compared) if compared else b"null"
         return orjson.dumps(results, option=orjson.OPT_SORT_KEYS), source, others
+
+    def _count_name(self, asked: Asked, results: Mapping[str, str]) -> None:
+        self.other_names += _another_name(asked, results)
 
     def _disclosed(self, allowed: Allowed, values: Mapping[str, Any] | None, subject: bytes) -> bytes:
         fields = self._question.fields
@@ -376,6 +404,14 @@ def _merged(held: RegisterRow | None) -> bytes:
     return b',"merged":true' if held is not None and held.merged else b""
 
 
+def _another_name(asked: Asked, results: Mapping[str, str]) -> bool:
+    """True when the subject bears another name than is claimed, as `exchange.queries.live.another_name` says."""
+    names: Iterable[tuple[str, str]] = ((name, name) for name in asked.sense.plain)
+    if asked.claims is not None:
+        names = ((claim.name, claim.fields[0]) for claim in asked.claims if claim.fields)
+    return any(field.endswith("name") and results[name] == Verdict.MISMATCH for name, field in names)
+
+
 def _equal(held: Any, said: str) -> str:
     if held is None:
         return Verdict.UNKNOWN.value
@@ -401,26 +437,35 @@ class _Spelling:
         self._make: Callable[..., Spell] = lambda outcome, **facts: speller(
             identities, f"batch-{question.mode.value}", outcome, caller, now, **self._facts, **facts
         )
-        self._answered: dict[tuple[uuid.UUID, frozenset[str], bool], Spell] = {}
+        self._answered: dict[tuple[uuid.UUID, frozenset[str], bool, str | None], Spell] = {}
         self._refused: dict[tuple[str, ...], Spell] = {}
 
     def answered(self, allowed: Allowed) -> Spell:
-        """Of rows answered by a grant; what varies is the digest of the answer and the number of the row."""
+        """Of rows answered by a grant; what varies is the digest of the answer and the number of the row.
+
+        Of those that a live source answered, the digest of its answer, too.
+        """
         grant, needs = allowed.grant, allowed.asked.sense.needs
         merged = allowed.held is not None and allowed.held.merged
-        found = self._answered.get((grant.id, needs, merged))
+        department = None if allowed.live is None else allowed.live.source.department
+        key = (grant.id, needs, merged, department)
+        found = self._answered.get(key)
         if found is None:
             fields: dict[str, Any] = {} if self._query else {"fields": sorted(needs)}
             if merged:
                 fields["merged"] = True
+            varying = ["answer_sha256", "row"]
+            if department is not None:
+                fields["live_department"] = department
+                varying.append("source_answer_sha256")
             found = self._make(
                 "answered",
-                varying=("answer_sha256", "row"),
+                varying=varying,
                 grant=str(grant.id),
                 purpose=grant.purpose,
                 **fields,
             )
-            self._answered[(grant.id, needs, merged)] = found
+            self._answered[key] = found
         return found
 
     def refused(self, refused: Refused) -> Spell:

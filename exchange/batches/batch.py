@@ -103,6 +103,10 @@ class BatchResultExpired(DomainError):
     code = "batch-result-expired"
 
 
+class NotOurs(Exception):
+    """The part is not ours to do any more: paused, cancelled, taken over, or what allowed it has just ended."""
+
+
 class BatchLinesLost(DomainError):
     """The sealed subjects of a batch are gone or were altered."""
 
@@ -138,6 +142,8 @@ class Counts:
         malformed: not asked, since the row cannot be read; one of them with an identifier has a record all the same.
         refused: asked for what is not granted.
         records: access records written.
+        unanswered: to be answered by a live source, which gave no good answer.
+        missed: of those that were answered, subjects that are not known or have another name than was claimed.
     """
 
     answered: int = 0
@@ -145,11 +151,13 @@ class Counts:
     malformed: int = 0
     refused: int = 0
     records: int = 0
+    unanswered: int = 0
+    missed: int = 0
 
     @property
     def rows(self) -> int:
         """All of them."""
-        return self.answered + self.unknown + self.malformed + self.refused
+        return self.answered + self.unknown + self.malformed + self.refused + self.unanswered
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +175,7 @@ class Batch:
         resume_at: when a paused batch goes on by itself; None: when its client says so.
         statement: signed summary (compact JWS), once it is finished.
         expires_at: when its result is deleted.
+        live: its resource was asked live when it was sent; such batches wait for others, and are worked on apart.
     """
 
     id: uuid.UUID
@@ -197,6 +206,7 @@ class Batch:
     changed_at: datetime
     finished_at: datetime | None
     expires_at: datetime
+    live: bool = False
 
     @property
     def rate(self) -> int | None:
@@ -252,6 +262,7 @@ def progress(batch: Batch) -> dict[str, Any]:
         "unknown": counts.unknown,
         "malformed": counts.malformed,
         "refused": counts.refused,
+        "unanswered": counts.unanswered,
         "records": counts.records,
         "rate": batch.rate,
         "seconds_left": batch.seconds_left,

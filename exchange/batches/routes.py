@@ -109,6 +109,7 @@ class BatchProgress(BaseModel):
     unknown: int
     malformed: int
     refused: int
+    unanswered: int
     records: int
     rate: int | None
     seconds_left: int | None
@@ -163,7 +164,6 @@ _MULTIPART = {
             "resource-unknown",
             "resource-not-shared",
             "resource-not-connected",
-            "source-refused",
             "source-unavailable",
             "field-unknown",
             "not-granted",
@@ -181,6 +181,7 @@ _MULTIPART = {
             "batch-columns-wrong",
             "batch-result-key-unusable",
             "batches-too-many",
+            "too-many-unknown",
             "batch-cut-short",
         ],
     ),

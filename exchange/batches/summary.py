@@ -51,6 +51,7 @@ def summary(
         "unknown": counts.unknown,
         "malformed": counts.malformed,
         "refused": counts.refused,
+        "unanswered": counts.unanswered,
         "sources": sorted(batch.sources),
         "freshness": dict(freshness),
         "answered_from": _time(batch.first_at),

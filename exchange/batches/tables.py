@@ -7,7 +7,18 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, Table, Text, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP, UUID
 
 from exchange.batches.batch import Batch, Counts, Form, Mode, Question, State
@@ -56,6 +67,9 @@ batch = Table(
     Column("changed_at", TIMESTAMP(timezone=True), nullable=False),
     Column("finished_at", TIMESTAMP(timezone=True)),
     Column("expires_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("live", Boolean, nullable=False, server_default="false"),
+    Column("unanswered", BigInteger, nullable=False, server_default="0"),
+    Column("missed", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("client_id", "key"),
 )
 Index("batch_open", batch.c.changed_at, postgresql_where=text("state IN ('accepted', 'running', 'paused')"))
@@ -82,7 +96,7 @@ _SHOWN = (
     "id, client_id, department, key, digest, mode, resource, fields, claims, matter, case_number, recipient, form,"
     " columns, state, problem, rows, parts, part_rows, next_part, answered, unknown, malformed, refused, records,"
     " first_record, last_record, first_at, last_at, grants, sources, worked_ms, resume_at, statement, created_at,"
-    " changed_at, finished_at, expires_at"
+    " changed_at, finished_at, expires_at, live, unanswered, missed"
 )
 
 _TAKE = f"""
@@ -90,7 +104,7 @@ UPDATE exchange.batch SET state = 'running', problem = NULL, resume_at = NULL, c
     lease_until = $2::timestamptz + $3
 WHERE id = (
     SELECT id FROM exchange.batch
-    WHERE (state IN ('accepted', 'running') OR (state = 'paused' AND resume_at <= $2))
+    WHERE live = $4 AND (state IN ('accepted', 'running') OR (state = 'paused' AND resume_at <= $2))
       AND (lease_until IS NULL OR lease_until < $2) AND expires_at > $2
     ORDER BY changed_at LIMIT 1 FOR UPDATE SKIP LOCKED
 )
@@ -104,7 +118,8 @@ UPDATE exchange.batch SET next_part = next_part + 1, answered = answered + $4, u
     first_at = coalesce(first_at, $11), last_at = $11, worked_ms = worked_ms + $12,
     grants = (SELECT coalesce(array_agg(DISTINCT each), '{}') FROM unnest(grants || $13::uuid[]) AS each),
     sources = (SELECT coalesce(array_agg(DISTINCT each), '{}') FROM unnest(sources || $16::text[]) AS each),
-    changed_at = $11, lease_until = $11::timestamptz + $14, expires_at = $15
+    changed_at = $11, lease_until = $11::timestamptz + $14, expires_at = $15, unanswered = unanswered + $17,
+    missed = missed + $18
 WHERE id = $1 AND lease_holder = $2 AND next_part = $3 AND state = 'running'
   AND NOT EXISTS (SELECT FROM exchange.share_grant WHERE id = ANY($13::uuid[]) AND ended_at IS NOT NULL)
 RETURNING 1
@@ -118,9 +133,9 @@ async def add(connection: Any, new: Batch) -> bool:
     found = await connection.fetchval(
         "INSERT INTO exchange.batch (id, client_id, department, key, digest, mode, resource, fields, claims, matter,"
         " case_number, recipient, form, columns, state, rows, parts, part_rows, next_part, answered, unknown,"
-        " malformed, refused, records, grants, sources, worked_ms, created_at, changed_at, expires_at)"
+        " malformed, refused, records, grants, sources, worked_ms, created_at, changed_at, expires_at, live)"
         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, $10, $11, $12::jsonb, $13, $14, $15, $16, $17, $18, 0,"
-        " 0, 0, 0, 0, 0, '{}', '{}', 0, $19, $19, $20) ON CONFLICT (client_id, key) DO NOTHING RETURNING 1",
+        " 0, 0, 0, 0, 0, '{}', '{}', 0, $19, $19, $20, $21) ON CONFLICT (client_id, key) DO NOTHING RETURNING 1",
         new.id,
         new.client_id,
         new.department,
@@ -141,6 +156,7 @@ async def add(connection: Any, new: Batch) -> bool:
         new.part_rows,
         new.created_at,
         new.expires_at,
+        new.live,
     )
     return found is not None
 
@@ -208,9 +224,11 @@ async def count_open(connection: Any, client_id: str) -> int:
     return found
 
 
-async def take(connection: Any, holder: uuid.UUID, now: datetime, lease: timedelta) -> Batch | None:
+async def take(
+    connection: Any, holder: uuid.UUID, now: datetime, lease: timedelta, *, live: bool
+) -> Batch | None:
     """Take the batch that has waited longest, for as long as a lease; None where there is nothing to do."""
-    row = await connection.fetchrow(_TAKE, holder, now, lease)
+    row = await connection.fetchrow(_TAKE, holder, now, lease, live)
     return None if row is None else _batch(row)
 
 
@@ -269,12 +287,16 @@ async def advance(
         lease,
         expires_at,
         list(sources),
+        counts.unanswered,
+        counts.missed,
     )
     return done is not None
 
 
-async def add_result(connection: Any, batch_id: uuid.UUID, part: int, digest: bytes, sealed: bytes) -> None:
-    """Store the results of a part, and drop its subjects."""
+async def add_result(
+    connection: Any, batch_id: uuid.UUID, part: int, digest: bytes, sealed: bytes, last_row: int
+) -> None:
+    """Store the results of a part, and drop its subjects, and what was kept up to its last row."""
     await connection.execute(
         "INSERT INTO exchange.batch_result (batch_id, part, digest, sealed) VALUES ($1, $2, $3, $4)",
         batch_id,
@@ -284,6 +306,9 @@ async def add_result(connection: Any, batch_id: uuid.UUID, part: int, digest: by
     )
     await connection.execute(
         "DELETE FROM exchange.batch_lines WHERE batch_id = $1 AND part = $2", batch_id, part
+    )
+    await connection.execute(
+        "DELETE FROM exchange.batch_live_answer WHERE batch_id = $1 AND row <= $2", batch_id, last_row
     )
 
 
@@ -347,7 +372,8 @@ async def finish(
         now,
         expires_at,
     )
-    await connection.execute("DELETE FROM exchange.batch_lines WHERE batch_id = $1", batch_id)
+    for table in ("batch_lines", "batch_live_answer"):
+        await connection.execute(f"DELETE FROM exchange.{table} WHERE batch_id = $1", batch_id)  # noqa: S608
 
 
 async def expire(connection: Any, now: datetime) -> list[uuid.UUID]:
@@ -357,6 +383,7 @@ async def expire(connection: Any, now: datetime) -> list[uuid.UUID]:
         " SELECT id FROM exchange.batch WHERE expires_at <= $1 AND state <> 'expired' LIMIT 20"
         " FOR UPDATE SKIP LOCKED) RETURNING id),"
         " lines AS (DELETE FROM exchange.batch_lines USING ended WHERE batch_id = ended.id),"
+        " answers AS (DELETE FROM exchange.batch_live_answer USING ended WHERE batch_id = ended.id),"
         " results AS (DELETE FROM exchange.batch_result USING ended WHERE batch_id = ended.id)"
         " SELECT id FROM ended",
         now,
@@ -394,7 +421,15 @@ def _batch(row: Any) -> Batch:
         parts=row["parts"],
         part_rows=row["part_rows"],
         next_part=row["next_part"],
-        counts=Counts(row["answered"], row["unknown"], row["malformed"], row["refused"], row["records"]),
+        counts=Counts(
+            row["answered"],
+            row["unknown"],
+            row["malformed"],
+            row["refused"],
+            row["records"],
+            row["unanswered"],
+            row["missed"],
+        ),
         first_record=row["first_record"],
         last_record=row["last_record"],
         first_at=row["first_at"],
@@ -408,4 +443,5 @@ def _batch(row: Any) -> Batch:
         changed_at=row["changed_at"],
         finished_at=row["finished_at"],
         expires_at=row["expires_at"],
+        live=row["live"],
     )

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import NoReturn
 
-from exchange.audit import findings, many
+from exchange.audit import many
 from exchange.audit.record import prepare as prepare_record
-from exchange.batches import answering, tables
+from exchange.batches import answering, guessing, tables
 from exchange.batches.accept import lines_place, quotas
 from exchange.batches.answering import Allowed, AnsweredPart, require_allowed
-from exchange.batches.batch import STATEMENT_TYPE, Batch, BatchLinesLost, Mode, State
+from exchange.batches.batch import STATEMENT_TYPE, Batch, BatchLinesLost, Mode, NotOurs, State
+from exchange.batches.live import ask_rows
 from exchange.batches.prepare import Asked, Prepared, prepare
 from exchange.batches.rows import read_rows
 from exchange.batches.sealing import public_key, seal
@@ -31,6 +32,7 @@ from exchange.queries.attest import PURPOSE
 from exchange.queries.claims import Claim
 from exchange.queries.elsewhere import Told, look_elsewhere, require_known_types
 from exchange.registers.lookup import RegisterRow, find_many
+from exchange.relaying.errors import SourceUnavailable
 from foundation.civil import CHINA, civil_date
 from foundation.errors import DomainError
 from foundation.identity.principals import Principal, Role
@@ -49,18 +51,13 @@ LOOKS_EVERY_SECONDS = 0.2
 ELSEWHERE_AT_ONCE = 4
 """Subjects for whom other rooms are asked at once: the connections are there for single questions, too."""
 CLEARS_EVERY_SECONDS = 60.0
-FINDING = "batch-mostly-unknown"
-MANY_UNKNOWN = 100
-"""Subjects that are not known: from here on, where they are most of a batch, auditors get a finding."""
+SOURCE_RESTS = timedelta(minutes=1)
+"""How long a batch waits for a live source that failed again and again."""
 MOST_WAITING_FOR_THE_LOG = 100_000
 """Entries: what the sequencer folds in well before the receipts promise it. Beyond, batches wait for it."""
 
 
-_NOT_ALLOWED_NOW: tuple[type[DomainError], ...] = (QuotaExceeded, *answering.NOT_ALLOWED)
-
-
-class _NotOurs(Exception):
-    """The part is not ours to do any more: paused, cancelled, taken over, or what allowed it has just ended."""
+_NOT_NOW: tuple[type[DomainError], ...] = (QuotaExceeded, SourceUnavailable, *answering.NOT_ALLOWED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +73,13 @@ class _Ready:
 
 
 async def work_forever(
-    exchange: Exchange, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    exchange: Exchange, clock: Callable[[], datetime] = lambda: datetime.now(UTC), *, live: bool = False
 ) -> NoReturn:
-    """Work on batches as they come, until cancelled. What fails for a while is tried again."""
+    """Work on batches as they come, until cancelled. What fails for a while is tried again.
+
+    Args:
+        live: on those whose rows live sources are asked about, which take their time, and on no others.
+    """
     cleared = 0.0
     while True:
         worked = False
@@ -86,14 +87,14 @@ async def work_forever(
             if time.monotonic() - cleared > CLEARS_EVERY_SECONDS:
                 cleared = time.monotonic()
                 await tables.expire(exchange.pool, clock())
-            worked = await work_once(exchange, clock)
+            worked = await work_once(exchange, clock, live=live)
         except UNAVAILABLE as error:
             logger.error("batches wait", extra={"error": type(error).__name__})
         if not worked:
             await asyncio.sleep(LOOKS_EVERY_SECONDS)
 
 
-async def work_once(exchange: Exchange, clock: Callable[[], datetime]) -> bool:
+async def work_once(exchange: Exchange, clock: Callable[[], datetime], *, live: bool = False) -> bool:
     """Work for a while on the batch that waited longest; False: there was none to work on.
 
     A batch that cannot go on ends as failed, so that whoever sent it sees it and the others go on. What fails for a
@@ -102,7 +103,7 @@ async def work_once(exchange: Exchange, clock: Callable[[], datetime]) -> bool:
     if await tables.waiting_for_the_log(exchange.pool) > MOST_WAITING_FOR_THE_LOG:
         return False
     holder = uuid.uuid4()
-    batch = await tables.take(exchange.pool, holder, clock(), LEASE)
+    batch = await tables.take(exchange.pool, holder, clock(), LEASE, live=live)
     if batch is None:
         return False
     try:
@@ -122,7 +123,8 @@ async def _work(exchange: Exchange, batch: Batch, holder: uuid.UUID, clock: Call
     """Answer parts until the batch is done, not ours any more, or others have their turn.
 
     1. Make a part ready: open its rows, decide by the grants as they are now, look the subjects up in one statement,
-       compare, spell the records, seal the lines. While one part is written, the next is made ready.
+       compare, spell the records, seal the lines. What is live is asked row by row instead (`ask_rows`). While one
+       part is written, the next is made ready.
     2. Count the use of the grants. In one transaction count the part as done, write the access records with their
        promises to the log, write the results and drop the rows. Dying before its commit leaves the batch where it
        was, nothing recorded and nothing handed out; dying after it leaves it at the next part.
@@ -131,21 +133,21 @@ async def _work(exchange: Exchange, batch: Batch, holder: uuid.UUID, clock: Call
     """
     ends = time.monotonic() + SLICE_SECONDS
     part = batch.next_part
-    making = _begin(_make_ready(exchange, batch, part, clock)) if part < batch.parts else None
+    making = _begin(_make_ready(exchange, batch, holder, part, clock)) if part < batch.parts else None
     started = time.monotonic()
     try:
         while making is not None:
             ready = await making
             making = None
             if part + 1 < batch.parts and time.monotonic() < ends:
-                making = _begin(_make_ready(exchange, batch, part + 1, clock))
+                making = _begin(_make_ready(exchange, batch, holder, part + 1, clock))
             ended = time.monotonic()
             await _write(exchange, batch, holder, ready, int((ended - started) * 1000))
             started = ended
             part += 1
-    except _NotOurs:
+    except NotOurs:
         return
-    except _NOT_ALLOWED_NOW as refusal:
+    except _NOT_NOW as refusal:
         await _rest_or_stop(exchange, batch, refusal, clock())
         return
     finally:
@@ -160,13 +162,20 @@ def _begin(work: Awaitable[_Ready]) -> asyncio.Future[_Ready]:
     return asyncio.ensure_future(work)
 
 
-async def _make_ready(exchange: Exchange, batch: Batch, part: int, clock: Callable[[], datetime]) -> _Ready:
+async def _make_ready(
+    exchange: Exchange, batch: Batch, holder: uuid.UUID, part: int, clock: Callable[[], datetime]
+) -> _Ready:
     resource = require_resource(exchange.catalogue, batch.question.resource)
     sealed = await tables.lines(exchange.pool, batch.id, part)
     prepared = await asyncio.to_thread(_opened, exchange, batch, resource, part, sealed)
     grants = await _grants(exchange, batch)
     now = clock()
     require_allowed(batch, grants, now)
+    source = exchange.relays.source_of(resource)
+    if source is not None:
+        decided = answering.decide(batch, resource, prepared, grants, {}, now)
+        decided = await ask_rows(exchange, batch, resource, source, decided, holder, LEASE, clock)
+        return await _spelled(exchange, batch, resource, part, decided, {}, grants, now)
     subjects = [each.subject for each in prepared if isinstance(each, Asked)]
     # The clear part of the rows is read only where an answer or a decision needs it.
     sealed_ones = resource.register.sensitive
@@ -176,7 +185,19 @@ async def _make_ready(exchange: Exchange, batch: Batch, part: int, clock: Callab
     found = await _find(exchange, resource, subjects, civil_date(now), in_clear=in_clear)
     decided = answering.decide(batch, resource, prepared, grants, found, now)
     elsewhere = await _look_elsewhere(exchange, decided, civil_date(now))
+    return await _spelled(exchange, batch, resource, part, decided, elsewhere, grants, now)
 
+
+async def _spelled(
+    exchange: Exchange,
+    batch: Batch,
+    resource: Resource,
+    part: int,
+    decided: Sequence[answering.Decided],
+    elsewhere: Mapping[int, Mapping[str, Told]],
+    grants: Sequence[Grant],
+    now: datetime,
+) -> _Ready:
     def work() -> tuple[AnsweredPart, bytes, bytes]:
         answered = answering.answer(batch, _caller(batch), resource, exchange.vault, decided, elsewhere, now)
         recipient = batch.question.recipient
@@ -292,9 +313,10 @@ async def _write(exchange: Exchange, batch: Batch, holder: uuid.UUID, ready: _Re
             ready.at + timedelta(days=exchange.settings.batch_result_days),
         )
         if not ours:
-            raise _NotOurs
+            raise NotOurs
         await many.write(connection, answered.records)
-        await tables.add_result(connection, batch.id, ready.part, ready.digest, ready.sealed)
+        last_row = (ready.part + 1) * batch.part_rows
+        await tables.add_result(connection, batch.id, ready.part, ready.digest, ready.sealed, last_row)
 
 
 async def finish(
@@ -323,21 +345,23 @@ async def finish(
         jws = sign_compact(exchange.keys.signer(PURPOSE), canonical_json(said), STATEMENT_TYPE)
         expires_at = now + timedelta(days=exchange.settings.batch_result_days)
         await tables.finish(connection, batch_id, state, problem, jws, now, expires_at)
-        unknown, asked = batch.counts.unknown, batch.counts.answered + batch.counts.unknown
-        if unknown >= MANY_UNKNOWN and unknown * 2 > asked:
-            facts = {"batch": str(batch.id), "unknown": unknown, "asked": asked}
-            await findings.note(connection, FINDING, batch.client_id, facts, now)
+        await guessing.look(connection, batch, exchange.settings, now)
         ended = await tables.find(connection, batch_id)
         assert ended is not None
         return ended
 
 
 async def _rest_or_stop(exchange: Exchange, batch: Batch, refusal: DomainError, now: datetime) -> None:
-    """Let a batch rest where time alone brings back what allows it: a quota, the hours of a grant. Else stop it."""
+    """Let a batch rest where time alone brings back what it needs: a quota, the hours of a grant, a live source.
+
+    Else stop it.
+    """
     grants = await _grants(exchange, batch)
     until = None
     if isinstance(refusal, QuotaExceeded) and all(quota >= batch.part_rows for quota in quotas(grants)):
         until = datetime.fromisoformat(str(refusal.values["until"]))
+    elif isinstance(refusal, SourceUnavailable):
+        until = now + SOURCE_RESTS
     elif isinstance(refusal, OutsideHours):
         until = min(_opens(grant.hours, now) for grant in grants if grant.hours is not None)
     event = "batch-stopped" if until is None else "batch-paused"

@@ -1,7 +1,7 @@
 """What the service does by itself about plans, and beside them.
 
-It reminds, closes what expired, verifies commitments, finds who is entitled, and tells others. Safe with several
-processes: each round takes what is due by rows that others skip.
+It reminds, closes what expired, forgets what is old, verifies commitments, finds who is entitled, and tells others.
+Safe with several processes: each round takes what is due by rows that others skip.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import partial
 from exchange.commitments.commitment import verify_due
 from exchange.entitlements import find
 from exchange.outbox.deliver import deliver
-from exchange.plans import cases, offer_states
+from exchange.plans import cases, forgetting, offer_states
 from exchange.plans.plan import Planning
 from foundation.unavailable import UNAVAILABLE
 from foundation.webhooks.sending import Sender
@@ -34,6 +34,7 @@ async def see_to_plans(planning: Planning, sender: Sender) -> None:
             ("expire", partial(offer_states.expire, planning.exchange.pool, now)),
             ("verify", partial(verify_due, planning, now)),
             ("entitle", partial(find.go_on, planning.exchange, now)),
+            ("forget", partial(forgetting.forget, planning.exchange, now)),
             ("deliver", partial(deliver, planning.exchange, sender, now)),
         ):
             await _do(name, work)

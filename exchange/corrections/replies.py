@@ -91,6 +91,29 @@ class CorrectionNoticesReply(TypedDict):
     notices: list[CorrectionNoticeReply]
 
 
+class NoticeAddressReply(TypedDict):
+    """Where notices are sent; null: they are read only."""
+
+    url: str | None
+
+
+class DeadNoticeReply(TypedDict):
+    """A notice that was given up."""
+
+    id: int
+    client_id: str
+    correction: Uuid
+    attempts: int
+    dead_at: Moment
+    last_failure: str | None
+
+
+class DeadNoticesReply(TypedDict):
+    """Notices that were given up, the latest first."""
+
+    notices: list[DeadNoticeReply]
+
+
 REPLIES = {
     **dict.fromkeys(
         (
@@ -104,6 +127,11 @@ REPLIES = {
     "corrections_listed": CorrectionsReply,
     "corrections_tasks": CorrectionTasksReply,
     "corrections_notices": CorrectionNoticesReply,
+    **dict.fromkeys(
+        ("corrections_notice_address", "corrections_set_notice_address"),
+        NoticeAddressReply,
+    ),
+    "corrections_dead_notices": DeadNoticesReply,
     "corrections_one": CorrectionOpened,
     "corrections_own": OwnCorrectionsReply,
 }

@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass, fields
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Date, ForeignKey, Index, Table, Text, text
+from sqlalchemy import BigInteger, Column, Date, ForeignKey, Index, Integer, Table, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, TIMESTAMP, UUID
 
 from exchange.corrections.correction import Correction, State
@@ -65,8 +65,24 @@ correction_notice = Table(
     Column("records", ARRAY(UUID), nullable=False),
     Column("created_at", TIMESTAMP(timezone=True), nullable=False),
     Column("acknowledged_at", TIMESTAMP(timezone=True)),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("next_attempt_at", TIMESTAMP(timezone=True)),
+    Column("delivered_at", TIMESTAMP(timezone=True)),
+    Column("dead_at", TIMESTAMP(timezone=True)),
+    Column("last_failure", Text),
     Index("correction_notice_client", "client_id", "id"),
     Index("correction_notice_correction", "correction"),
+)
+Index(
+    "correction_notice_due",
+    correction_notice.c.client_id,
+    correction_notice.c.next_attempt_at,
+    postgresql_where=text("next_attempt_at IS NOT NULL"),
+)
+Index(
+    "correction_notice_dead",
+    correction_notice.c.dead_at,
+    postgresql_where=text("dead_at IS NOT NULL"),
 )
 
 _COLUMNS = tuple(each.name for each in fields(Correction))
@@ -180,10 +196,11 @@ async def take_tasks(connection: Any, before: datetime, limit: int) -> list[Corr
 
 
 async def add_notice(connection: Any, correction_id: uuid.UUID, to: Recipient, now: datetime) -> int:
-    """Store a notice; return its number."""
+    """Store a notice; return its number. It waits for its system's address, or to be read and acknowledged."""
     number: int = await connection.fetchval(
-        "INSERT INTO exchange.correction_notice (correction, client_id, department, records, created_at)"
-        " VALUES ($1, $2, $3, $4, $5) RETURNING id",
+        "INSERT INTO exchange.correction_notice"
+        " (correction, client_id, department, records, created_at, next_attempt_at)"
+        " VALUES ($1, $2, $3, $4, $5, $5) RETURNING id",
         correction_id,
         to.client_id,
         to.department,
@@ -210,9 +227,13 @@ async def notices(
 
 
 async def acknowledge(connection: Any, number: int, client_id: str, now: datetime) -> bytes | None:
-    """Note that a system has seen a notice, and return whom it is about; None if it has none of that number."""
+    """Note that a system has seen a notice, and return whom it is about; None if it has none of that number.
+
+    Then it need not be sent any more.
+    """
     subject: bytes | None = await connection.fetchval(
-        "UPDATE exchange.correction_notice n SET acknowledged_at = coalesce(acknowledged_at, $3)"
+        "UPDATE exchange.correction_notice n SET acknowledged_at = coalesce(acknowledged_at, $3),"
+        " next_attempt_at = NULL, dead_at = NULL"
         " FROM exchange.correction_report c WHERE n.id = $1 AND n.client_id = $2 AND c.id = n.correction"
         " RETURNING c.subject",
         number,

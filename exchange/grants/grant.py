@@ -58,6 +58,9 @@ class Mode(StrEnum):
     SUBSCRIBE = "subscribe"
 
 
+_DAY = 24 * 3600
+
+
 @dataclass(frozen=True, slots=True)
 class Hours:
     """Local time of day, from (inclusive) to (exclusive); over midnight where it begins later than it ends."""
@@ -70,6 +73,14 @@ class Hours:
         if self.begin < self.end:
             return self.begin <= at < self.end
         return at >= self.begin or at < self.end
+
+    def within(self, other: Hours) -> bool:
+        """True when these hours hold at no time at which others do not."""
+        begins = (_seconds(self.begin) - _seconds(other.begin)) % _DAY
+        return begins + self._long() <= other._long()
+
+    def _long(self) -> int:
+        return (_seconds(self.end) - _seconds(self.begin)) % _DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +230,10 @@ def shown(grant: Grant) -> dict[str, Any]:
         "granted_by": grant.granted_by,
         "ended_at": None if grant.ended_at is None else grant.ended_at.isoformat(),
     }
+
+
+def _seconds(at: time) -> int:
+    return at.hour * 3600 + at.minute * 60 + at.second
 
 
 def _open(hours: Hours, now: datetime) -> bool:

@@ -19,7 +19,7 @@ outbox = Table(
     Column("id", UUID, primary_key=True),
     Column("target", Text, nullable=False),
     Column("kind", Text, nullable=False),
-    Column("sealed", BYTEA, nullable=False),
+    Column("sealed", BYTEA),
     Column("made_at", TIMESTAMP(timezone=True), nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("next_attempt_at", TIMESTAMP(timezone=True)),
@@ -27,6 +27,7 @@ outbox = Table(
     Column("dead_at", TIMESTAMP(timezone=True)),
     Column("last_failure", Text),
 )
+Index("outbox_kept", outbox.c.delivered_at, postgresql_where=text("sealed IS NOT NULL"))
 Index("outbox_due", outbox.c.next_attempt_at, postgresql_where=text("next_attempt_at IS NOT NULL"))
 
 
@@ -120,6 +121,17 @@ async def revive(connection: Any, message_id: uuid.UUID, now: datetime) -> bool:
         now,
     )
     return found is not None
+
+
+async def forget(connection: Any, before: datetime, limit: int) -> int:
+    """Delete the text of messages that arrived before a moment; return of how many."""
+    rows = await connection.fetch(
+        "UPDATE exchange.outbox SET sealed = NULL WHERE id IN (SELECT id FROM exchange.outbox"
+        " WHERE delivered_at < $1 AND sealed IS NOT NULL LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING 1",
+        before,
+        limit,
+    )
+    return len(rows)
 
 
 async def messages(pool: Any, *, dead: bool, limit: int) -> list[Sent]:

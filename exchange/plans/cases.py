@@ -22,6 +22,8 @@ from foundation.language import _
 async def evidence(exchange: Exchange, caller: Principal, case: str, now: datetime) -> dict[str, Any]:
     """Return the plans of a case as they stand, and every signed answer in it; recorded for each applicant first.
 
+    Of a plan whose content was forgotten there are the materials alone.
+
     Raises:
         NotFound: the caller's department has no plan for such a case.
     """
@@ -43,7 +45,9 @@ async def evidence(exchange: Exchange, caller: Principal, case: str, now: dateti
     shown = []
     answers: dict[str, dict[str, Any]] = {}
     for plan in plans:
-        reply = opened(exchange, plan)["reply"]
+        reply: dict[str, Any] = {"answers": (), "statement": None}  # what was forgotten is not there any more
+        if plan.sealed is not None:
+            reply = opened(exchange, plan)["reply"]
         for each in reply["answers"]:
             answers.setdefault(each["record"], {**each, "plan": str(plan.id), "by": "grant"})
         stands = await tables.materials(exchange.pool, plan.id)
@@ -57,7 +61,8 @@ async def evidence(exchange: Exchange, caller: Principal, case: str, now: dateti
             }
         )
     for offer in await offer_states.released(exchange.pool, caller.department, case):
-        assert offer.evidence is not None
+        if offer.evidence is None:
+            continue
         kept = orjson.loads(exchange.vault.open(offer.evidence, place(offer.id, "evidence")))
         for each in kept:
             answers[each["record"]] = {

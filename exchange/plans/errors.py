@@ -17,6 +17,12 @@ class PlanKeyReused(DomainError):
     code = "plan-key-reused"
 
 
+class PlanForgotten(DomainError):
+    """What the plan kept sealed was deleted when its time was over."""
+
+    code = "plan-forgotten"
+
+
 class OfferNotOpen(DomainError):
     """A consent or a commitment that expired, was refused, was used, or gave way to a newer plan."""
 

@@ -21,7 +21,7 @@ from exchange.matters.matter import Matter, read_matter
 from exchange.outcomes.tables import on_record
 from exchange.plans import tables
 from exchange.plans.asking import Answer, Asked, ask_all
-from exchange.plans.errors import PlanKeyReused
+from exchange.plans.errors import PlanForgotten, PlanKeyReused
 from exchange.plans.following import following
 from exchange.plans.judging import Compiled, Judged, Reason, State, Verdict, compiled, judged
 from exchange.plans.offers import consenting_role, offered
@@ -240,8 +240,18 @@ async def make_plan(planning: Planning, caller: Principal, wanted: Wanted, now: 
 
 
 def opened(exchange: Exchange, plan: Plan) -> dict[str, Any]:
-    """Return what a plan keeps sealed: `reply`, `subjects` and `inputs`."""
-    kept: dict[str, Any] = orjson.loads(exchange.vault.open(plan.sealed, place(plan.id)))
+    """Return what a plan keeps sealed: `reply`, `subjects` and `inputs`.
+
+    Raises:
+        PlanForgotten: it was deleted when its time was over.
+    """
+    return _kept(exchange, plan.sealed, plan.id)
+
+
+def _kept(exchange: Exchange, sealed: bytes | None, plan_id: uuid.UUID) -> dict[str, Any]:
+    if sealed is None:
+        raise PlanForgotten(_("its content was deleted at the time that was set for it"))
+    kept: dict[str, Any] = orjson.loads(exchange.vault.open(sealed, place(plan_id)))
     return kept
 
 
@@ -249,10 +259,9 @@ async def _again(
     exchange: Exchange, caller: Principal, wanted: Wanted, known: Known, digest: bytes, now: datetime
 ) -> dict[str, Any]:
     assert known.id is not None
-    assert known.sealed is not None
     if known.request != digest:
         raise PlanKeyReused(_("take a new Idempotency-Key for each request"))
-    reply: dict[str, Any] = orjson.loads(exchange.vault.open(known.sealed, place(known.id)))["reply"]
+    reply: dict[str, Any] = _kept(exchange, known.sealed, known.id)["reply"]
     await exchange.recorder.record(
         prepare(
             "plan",

@@ -57,13 +57,14 @@ class MaterialStands(BaseModel):
 
 
 class CasePlan(BaseModel):
-    """A plan of a case as it stands now; `statement` is what it was when it was made, signed."""
+    """A plan of a case as it stands now; `statement` is what it was when it was made, signed; null once
+    that is no longer kept."""
 
     plan: UUID
     matter: str
     made_at: datetime
     materials: list[MaterialStands]
-    statement: str
+    statement: str | None
 
 
 class CaseAnswer(BaseModel):

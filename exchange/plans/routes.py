@@ -60,6 +60,7 @@ class PlanRequest(BaseModel):
                 "plan-malformed",
                 "plan-key-invalid",
                 "plan-key-reused",
+                "plan-forgotten",
             ],
         ),
     },

@@ -27,11 +27,13 @@ plan = Table(
     Column("case_ref", Text, nullable=False),
     Column("applicant", BYTEA, nullable=False),
     Column("made_at", TIMESTAMP(timezone=True), nullable=False),
-    Column("sealed", BYTEA, nullable=False),
+    Column("sealed", BYTEA),
     UniqueConstraint("client_id", "key"),
     Index("plan_case", "department", "case_ref"),
     Index("plan_applicant", "applicant"),
 )
+
+Index("plan_kept", plan.c.made_at, postgresql_where=text("sealed IS NOT NULL"))
 
 plan_material = Table(
     "plan_material",
@@ -119,7 +121,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A plan as it is kept; `sealed` holds the reply, the identifiers and the inputs."""
+    """A plan as it is kept; `sealed` holds the reply, the identifiers and the inputs, None once that was forgotten."""
 
     id: uuid.UUID
     client_id: str
@@ -129,7 +131,7 @@ class Plan:
     case_ref: str
     applicant: bytes
     made_at: datetime
-    sealed: bytes
+    sealed: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +310,29 @@ async def of_case(connection: Any, department: str, case_ref: str) -> list[Plan]
         case_ref,
     )
     return [Plan(*row) for row in rows]
+
+
+_FORGET = """
+WITH old AS (
+    SELECT p.id FROM exchange.plan p WHERE p.made_at < $1 AND p.sealed IS NOT NULL
+      AND NOT EXISTS (SELECT FROM exchange.plan_offer o WHERE o.plan = p.id AND o.state = ANY($2))
+      AND NOT EXISTS (SELECT FROM exchange.commitment c WHERE c.plan = p.id AND c.verify_at IS NOT NULL)
+      AND NOT EXISTS (
+        SELECT FROM exchange.case_outcome c JOIN exchange.case_archive a ON a.outcome = c.id
+        WHERE c.department = p.department AND c.case_ref = p.case_ref AND c.matter = p.matter
+          AND a.state <> 'packed')
+    LIMIT $3 FOR UPDATE OF p SKIP LOCKED),
+offers AS (
+    UPDATE exchange.plan_offer o SET questions = NULL, evidence = NULL FROM old WHERE o.plan = old.id),
+plans AS (UPDATE exchange.plan p SET sealed = NULL FROM old WHERE p.id = old.id)
+SELECT count(*) FROM old
+"""
+
+
+async def forget(connection: Any, before: datetime, limit: int) -> int:
+    """Delete what plans of before a moment keep sealed, where nobody needs it any more; return of how many."""
+    count: int = await connection.fetchval(_FORGET, before, list(OPEN_STATES), limit)
+    return count
 
 
 async def settle_if_done(connection: Any, plan_id: uuid.UUID, material: str, now: datetime) -> bool:

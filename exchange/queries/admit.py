@@ -16,10 +16,8 @@ from exchange.grants.grant import (
 from exchange.ports import Exchange
 from exchange.queries.authorise import Prepared
 from exchange.queries.subjects import Known, find
-from exchange.relaying.errors import SourceRefused
 from exchange.relaying.source import LiveSource
 from foundation.identity.principals import Principal
-from foundation.language import _
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ async def admit(
 
     Raises:
         NotGranted, GrantNotInForce, ModeNotGranted, MatterNotGranted, FieldNotGranted, OutsideHours, SubjectNotCovered,
-            QuotaExceeded, TooManyUnknown, SourceUnavailable, SourceRefused: as they say.
+            QuotaExceeded, TooManyUnknown, SourceUnavailable: as they say.
     """
     question = prepared.question
     given = await exchange.grants.of(caller.id, question.resource)
@@ -57,8 +55,6 @@ async def admit(
     exchange.misses.require_few(caller.id, now)
     source = exchange.relays.source_of(prepared.resource)
     if source is not None:
-        if mode is not Mode.VERIFY:
-            raise SourceRefused(_("a live source compares what is claimed; it discloses nothing"))
         # Where the subject lives is not known here: a grant for some divisions does not hold.
         return Admitted(await exchange.grants.take(for_subject(covering, None), now), None, source)
     known = await find(exchange, prepared, now)

@@ -5,12 +5,19 @@ No mask tells how long the value is, except of an identifier, which is always as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from exchange.catalog.resource import Masking
+from exchange.catalog.resource import Field, Masking
 
 HIDDEN = "******"
+
+
+def hidden(fields: Iterable[str], clear: Collection[str], details: Mapping[str, Field]) -> frozenset[str]:
+    """Return those of the fields whose values are masked, where the grant discloses others in clear."""
+    return frozenset(
+        name for name in fields if name not in clear and details[name].masking is not Masking.NONE
+    )
 
 
 def masked(value: Any, rule: Masking) -> Any:

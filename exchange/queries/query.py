@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from exchange.catalog.resource import Masking
 from exchange.grants.grant import Mode
 from exchange.ports import Exchange
 from exchange.queries.admit import admit
 from exchange.queries.answer import statement
 from exchange.queries.attest import attest, record_refusal
 from exchange.queries.authorise import Inquiry, prepare_inquiry
-from exchange.queries.masking import masked
+from exchange.queries.live import query_live
+from exchange.queries.masking import hidden, masked
 from foundation.errors import DomainError
 from foundation.identity.principals import Principal
 
@@ -39,31 +39,31 @@ async def query(exchange: Exchange, caller: Principal, inquiry: Inquiry, now: da
     """Disclose fields of a subject, as far as a grant goes; sensitive ones masked unless it says otherwise.
 
     Steps and their order are those of a verification (`verify`): check and blind, decide, count, open, record, sign.
-    What is signed is what is disclosed: masked, where that is.
+    What is signed is what is disclosed: masked, where that is. What is live at its department is asked there
+    (`query_live`).
     """
     subject: bytes | None = None
     try:
         prepared = prepare_inquiry(inquiry, exchange.catalogue, exchange.vault)
         subject = prepared.subject
         admitted = await admit(exchange, caller, Mode.QUERY, prepared, now)
+        if admitted.source is not None:
+            jws, shown, promise = await query_live(exchange, caller, prepared, admitted, admitted.source, now)
+            return Queried(jws, shown.found, shown.values, shown.masked, promise)
     except DomainError as refusal:
         await record_refusal(exchange, Mode.QUERY, caller, inquiry, subject, refusal, now)
         raise
     known, details = admitted.known, prepared.resource.details
-    hidden = {
-        name
-        for name in prepared.fields - admitted.grant.clear_fields
-        if details[name].masking is not Masking.NONE
-    }
+    concealed = hidden(prepared.fields, admitted.grant.clear_fields, details)
     values: dict[str, Any] = {}
     source = None
     if known is not None:
         record = known.values()
         for name in sorted(prepared.fields):
             value = record.get(name)
-            values[name] = masked(value, details[name].masking) if name in hidden else value
+            values[name] = masked(value, details[name].masking) if name in concealed else value
         source = known.sources(prepared.fields)
-    hidden_and_there = tuple(sorted(name for name in hidden if values.get(name) is not None))
+    hidden_and_there = tuple(sorted(name for name in concealed if values.get(name) is not None))
     answer = statement(
         Mode.QUERY,
         prepared,

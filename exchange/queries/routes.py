@@ -113,7 +113,9 @@ _PROBLEMS = [
     "resource-not-connected",
     "field-unknown",
     "subject-malformed",
+    "source-late",
     "source-unavailable",
+    "source-answer-invalid",
     "source-refused",
     "not-granted",
     "grant-not-in-force",
@@ -133,9 +135,7 @@ _PROBLEMS = [
     response_model=None,
     responses={
         200: {"model": VerificationResult},
-        **documented(
-            EXCHANGE_PROBLEMS, [*_PROBLEMS, "claim-malformed", "source-late", "source-answer-invalid"]
-        ),
+        **documented(EXCHANGE_PROBLEMS, [*_PROBLEMS, "claim-malformed"]),
     },
     summary="Verify what an applicant claims 核验",
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
@@ -33,8 +33,12 @@ ANSWER_TYPE: Final = "zhengtong-live-answer+jwt"
 QUESTION_SECONDS: Final = 60
 CLOCK_SKEW_SECONDS: Final = 60
 VERDICTS: Final = frozenset({"match", "mismatch", "unknown"})
+LONGEST_VALUE: Final = 4000
+"""Characters of a text that a source discloses."""
+MOST_VALUES: Final = 100
+"""Values of a field that has several."""
 
-_MEMBERS: Final = frozenset({"iss", "aud", "iat", "question", "resource", "results", "as_of"})
+_MEMBERS: Final = frozenset({"iss", "aud", "iat", "question", "resource", "as_of"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,8 @@ class Asked:
 
     Args:
         subject: identifier in clear: the other end knows the subject by nothing else.
-        claims: as the client wrote them.
+        claims: as the client wrote them; none where fields are to be disclosed.
+        fields: that are to be disclosed; none where claims are to be compared.
         client, client_department: on whose behalf it is asked.
     """
 
@@ -56,6 +61,12 @@ class Asked:
     purpose: str
     client: str
     client_department: str
+    fields: tuple[str, ...] = ()
+
+    @property
+    def what(self) -> dict[str, Any]:
+        """What is asked, as it stands in questions and answers: fields or claims."""
+        return {"fields": sorted(self.fields)} if self.fields else {"claims": dict(self.claims)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +74,23 @@ class Relayed:
     """A good answer.
 
     Args:
-        results: claim → `match`, `mismatch` or `unknown`.
+        results: claim → `match`, `mismatch` or `unknown`; empty where fields were asked for.
         as_of: since when what it says is so, by its own word.
         jws: the answer as it came, to be kept inside ours.
+        values: field → value, None where it has none; None where it does not know the subject, or claims were compared.
+        masked: fields whose values it masked itself.
     """
 
     results: Mapping[str, str]
     as_of: str | None
     jws: str
+    values: Mapping[str, Any] | None = None
+    masked: frozenset[str] = frozenset()
+
+    @property
+    def knows(self) -> bool:
+        """Whether it seems to know the subject: it tells values, or has anything else than `unknown` to say."""
+        return self.values is not None or any(result != "unknown" for result in self.results.values())
 
     @property
     def digest(self) -> str:
@@ -78,11 +98,20 @@ class Relayed:
         return hashlib.sha256(self.jws.encode("ascii")).hexdigest()
 
 
-def said_of_source(source: LiveSource, relayed: Relayed) -> dict[str, Any]:
-    """Return what our own answer says of where it comes from, the source's answer inside."""
+def said_of_source(source: LiveSource, relayed: Relayed, hidden: Collection[str] = ()) -> dict[str, Any]:
+    """Return what our own answer says of where it comes from, the source's answer inside.
+
+    Where that shows values which ours masks, ours has its digest instead: it cannot be read back from that, being of a
+    signature and of a question that nobody else has.
+
+    Args:
+        hidden: fields whose values ours masks.
+    """
+    values = relayed.values or {}
+    whole = all(values.get(name) is None or name in relayed.masked for name in hidden)
     return {
         "source": {"live": True, "kind": source.kind.value, "department": source.department},
-        "source_answer": relayed.jws,
+        **({"source_answer": relayed.jws} if whole else {"source_answer_sha256": relayed.digest}),
         "as_of": relayed.as_of,
     }
 
@@ -96,10 +125,10 @@ def question_jws(asked: Asked, source: LiveSource, issuer: str, signer: Signer, 
         "iat": issued,
         "exp": issued + QUESTION_SECONDS,
         "jti": uuid.uuid4().hex,
-        "mode": "verify",
+        "mode": "query" if asked.fields else "verify",
         "resource": source.remote_resource or asked.resource,
         "subject": {"kind": asked.subject_kind, "identifier": asked.subject},
-        "claims": dict(asked.claims),
+        **asked.what,
         "matter": asked.matter,
         "case": asked.case,
         "purpose": asked.purpose,
@@ -123,7 +152,7 @@ def check_answer(
         SourceAnswerInvalid: one of these fails; says which.
     """
     claims = signed_claims(answer, source, ANSWER_TYPE)
-    if claims.keys() - _MEMBERS:
+    if claims.keys() - _MEMBERS - ({"found", "values"} if asked.fields else {"results"}):
         raise SourceAnswerInvalid(_("the answer says more than was asked"))
     expected = {
         "iss": source.department,
@@ -134,6 +163,8 @@ def check_answer(
     if any(claims.get(name) != value for name, value in expected.items()):
         raise SourceAnswerInvalid(_("it answers another question"))
     require_fresh(claims, now)
+    if asked.fields:
+        return Relayed({}, _as_of(claims), answer, require_values(claims, asked))
     return Relayed(require_results(claims, asked), _as_of(claims), answer)
 
 
@@ -171,6 +202,35 @@ def require_results(claims: Mapping[str, Any], asked: Asked) -> dict[str, str]:
     if not all(isinstance(each, str) and each in VERDICTS for each in results.values()):
         raise SourceAnswerInvalid(_("the answer is not of the agreed form"))
     return results
+
+
+def require_values(claims: Mapping[str, Any], asked: Asked) -> dict[str, Any] | None:
+    """Return the values, None for a subject that is not known; exactly of the fields that were asked for.
+
+    Raises:
+        SourceAnswerInvalid: they are others, or no plain values.
+    """
+    found, values = claims.get("found"), claims.get("values")
+    if type(found) is not bool or not isinstance(values, dict):
+        raise SourceAnswerInvalid(_("the answer is not of the agreed form"))
+    if values.keys() != (frozenset(asked.fields) if found else frozenset()):
+        raise SourceAnswerInvalid(_("it answers another question"))
+    if not all(_is_plain(value) for value in values.values()):
+        raise SourceAnswerInvalid(_("the answer is not of the agreed form"))
+    return values if found else None
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return (
+            len(value) <= MOST_VALUES
+            and not any(isinstance(each, list) for each in value)
+            and all(map(_is_plain, value))
+        )
+    if isinstance(value, str):
+        return len(value) <= LONGEST_VALUE
+    # Whole numbers that every reader of JSON has room for, since what is signed is canonical (RFC 8785).
+    return value is None or isinstance(value, bool) or (isinstance(value, int) and abs(value) < 2**53)
 
 
 def _as_of(claims: Mapping[str, Any]) -> str | None:

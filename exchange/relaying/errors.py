@@ -17,6 +17,10 @@ class SourceUnavailable(DomainError):
     code = "source-unavailable"
 
 
+class SourceResting(SourceUnavailable):
+    """It failed again and again, and was not asked this time."""
+
+
 class SourceAnswerInvalid(DomainError):
     """An answer came that is not signed by the right key, not of this question, not fresh, or says too much."""
 
@@ -27,6 +31,10 @@ class SourceRefused(DomainError):
     """The other end will not answer this question."""
 
     code = "source-refused"
+
+
+SOURCE_FAILURES = (SourceLate, SourceUnavailable, SourceAnswerInvalid, SourceRefused)
+"""What a question that was passed on can end in, other than a good answer."""
 
 
 class LiveSourceInvalid(DomainError):

@@ -15,10 +15,16 @@ from prometheus_client import Counter
 from exchange.catalog.resource import ReadsFrom, Resource
 from exchange.relaying.asked import Asked, Relayed, check_answer, question_jws
 from exchange.relaying.breaker import Breaker, Circuit
-from exchange.relaying.errors import SourceAnswerInvalid, SourceLate, SourceRefused, SourceUnavailable
+from exchange.relaying.errors import (
+    SourceAnswerInvalid,
+    SourceLate,
+    SourceRefused,
+    SourceResting,
+    SourceUnavailable,
+)
 from exchange.relaying.source import Kind, LiveSource
 from exchange.relaying.tables import all_sources
-from exchange.relaying.upper import check_upper_answer, verification
+from exchange.relaying.upper import check_upper_answer, question
 from foundation.calling.concurrent import ConcurrentCaller
 from foundation.calling.conversation import Party
 from foundation.calling.errors import ProblemError, ReplyUnreadable, Unreachable
@@ -132,7 +138,7 @@ class Relays:
         breaker = self.breaker(source.resource)
         if not breaker.admits(time.monotonic()):
             RELAYED.labels(source.resource, "not-asked").inc()
-            raise SourceUnavailable(_("the source failed again and again; it is tried anew in a while"))
+            raise SourceResting(_("the source failed again and again; it is tried anew in a while"))
         try:
             async with asyncio.timeout(source.timeout):
                 if source.kind is Kind.CASCADE:
@@ -163,12 +169,12 @@ class Relays:
 
     async def _ask_department(self, source: LiveSource, asked: Asked) -> Relayed:
         signer = self._keys.signer(QUESTION_PURPOSE)
-        question = question_jws(asked, source, self._issuer, signer, datetime.now(UTC))
+        sent = question_jws(asked, source, self._issuer, signer, datetime.now(UTC))
         try:
             async with self._http.stream(
                 "POST",
                 source.address,
-                content=question.encode("ascii"),
+                content=sent.encode("ascii"),
                 headers={"Content-Type": "application/jose", "Accept": "application/jose"},
                 timeout=source.timeout,
                 follow_redirects=False,
@@ -188,11 +194,11 @@ class Relays:
             answer = body.decode("ascii").strip()
         except UnicodeDecodeError as error:
             raise SourceAnswerInvalid(_("the answer is not of the agreed form")) from error
-        return check_answer(answer, question, asked, source, self._issuer, datetime.now(UTC))
+        return check_answer(answer, sent, asked, source, self._issuer, datetime.now(UTC))
 
     async def _ask_upper(self, source: LiveSource, asked: Asked) -> Relayed:
         try:
-            reply = await self._caller(source).call(verification(asked, source))
+            reply = await self._caller(source).call(question(asked, source))
         except ProblemError as error:
             raise _refusal(error.status, error.code) from error
         except Unreachable as error:

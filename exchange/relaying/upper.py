@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from exchange.relaying.asked import Asked, Relayed, require_fresh, require_results, signed_claims
+from exchange.relaying.asked import (
+    Asked,
+    Relayed,
+    require_fresh,
+    require_results,
+    require_values,
+    signed_claims,
+)
 from exchange.relaying.errors import SourceAnswerInvalid
 from exchange.relaying.source import LiveSource
 from foundation.calling.calls import Call, read_json
@@ -17,7 +24,7 @@ from foundation.language import _
 ANSWER_TYPE: Final = "zhengtong-answer+jwt"
 
 
-def verification(asked: Asked, source: LiveSource) -> Call[dict[str, Any]]:
+def question(asked: Asked, source: LiveSource) -> Call[dict[str, Any]]:
     """Return the call that asks there: the same question, under the name that the resource has there.
 
     Sent again only where it did not arrive: our own asker decides about the rest, and each floor that tried twice would
@@ -26,11 +33,12 @@ def verification(asked: Asked, source: LiveSource) -> Call[dict[str, Any]]:
     body = {
         "resource": source.remote_resource or asked.resource,
         "subject": asked.subject,
-        "claims": dict(asked.claims),
+        **asked.what,
         "matter": asked.matter,
         "case": asked.case,
     }
-    return Call("POST", "/exchange/v1/verifications", read_json, json=body, timeout=source.timeout)
+    path = "queries" if asked.fields else "verifications"
+    return Call("POST", f"/exchange/v1/{path}", read_json, json=body, timeout=source.timeout)
 
 
 def check_upper_answer(reply: Mapping[str, Any], asked: Asked, source: LiveSource, now: datetime) -> Relayed:
@@ -49,15 +57,21 @@ def check_upper_answer(reply: Mapping[str, Any], asked: Asked, source: LiveSourc
         "resource": source.remote_resource or asked.resource,
         "matter": asked.matter,
         "case": asked.case,
-        "claims": dict(asked.claims),
+        **asked.what,
     }
     if any(claims.get(name) != value for name, value in expected.items()) or not _about(
         claims, asked.subject
     ):
         raise SourceAnswerInvalid(_("it answers another question"))
     require_fresh(claims, now)
-    as_of = claims.get("as_of")
-    return Relayed(require_results(claims, asked), as_of if isinstance(as_of, str) else None, answer)
+    said = claims.get("as_of")
+    as_of = said if isinstance(said, str) else None
+    if not asked.fields:
+        return Relayed(require_results(claims, asked), as_of, answer)
+    masked = claims.get("masked")
+    if not isinstance(masked, list) or not frozenset(asked.fields).issuperset(masked):
+        raise SourceAnswerInvalid(_("the answer is not of the agreed form"))
+    return Relayed({}, as_of, answer, require_values(claims, asked), frozenset(masked))
 
 
 def _about(claims: Mapping[str, Any], subject: str) -> bool:

@@ -149,6 +149,8 @@ def grant_of(request: ShareRequest, resource: Resource, granted_by: str, now: da
         clear_fields=scope.clear_fields,
         quota_per_day=scope.per_day,
         divisions=scope.divisions,
+        quota_per_minute=scope.per_minute,
+        hours=scope.hours,
         request=request.id,
     )
 

@@ -7,11 +7,13 @@ from typing import Any, NotRequired
 from typing_extensions import TypedDict
 
 from exchange.grants.grant import Mode
+from exchange.grants.routes import HoursReply
 from foundation.openapi import Day, Moment, Uuid
 
 
 class RequestScope(TypedDict):
-    """How much is asked for or granted: subjects a day, until when, where (none: anywhere)."""
+    """How much is asked for or granted: subjects a day and a minute, until when, where (none: anywhere), and at what
+    time of day (none: always)."""
 
     fields: list[str]
     matters: list[str]
@@ -20,6 +22,8 @@ class RequestScope(TypedDict):
     until: Moment
     clear_fields: list[str]
     divisions: list[str]
+    per_minute: int | None
+    hours: HoursReply | None
 
 
 class RequestAsked(RequestScope):

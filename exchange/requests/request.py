@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import Any
 
 from exchange.catalog.resources import ReadsFrom, Resource
 from exchange.deadlines import Deadlines
-from exchange.grants.grant import Mode
+from exchange.grants.grant import Hours, Mode
 from exchange.requests.states import STEPS, Action, Actor, State, next_state
 from foundation.civil import civil_date
 from foundation.errors import DomainError
@@ -43,6 +43,8 @@ class Scope:
         per_day: subjects a day.
         divisions: the subject's division begins with one of these (2, 4 or 6 digits); empty: anywhere.
         until: when it ends.
+        per_minute: subjects a minute; None: as many as a day allows.
+        hours: local time of day; None: always.
     """
 
     fields: frozenset[str]
@@ -52,6 +54,8 @@ class Scope:
     until: datetime
     clear_fields: frozenset[str] = frozenset()
     divisions: frozenset[str] = frozenset()
+    per_minute: int | None = None
+    hours: Hours | None = None
 
     def excess(self, other: Scope) -> str | None:
         """Return the name of the first member in which this goes beyond another; None if in none."""
@@ -64,6 +68,10 @@ class Scope:
             return "divisions"
         if self.per_day > other.per_day:
             return "per_day"
+        if other.per_minute is not None and (self.per_minute is None or self.per_minute > other.per_minute):
+            return "per_minute"
+        if other.hours is not None and (self.hours is None or not self.hours.within(other.hours)):
+            return "hours"
         return "until" if self.until > other.until else None
 
     def document(self) -> dict[str, Any]:
@@ -76,11 +84,16 @@ class Scope:
             "until": self.until.isoformat(),
             "clear_fields": sorted(self.clear_fields),
             "divisions": sorted(self.divisions),
+            "per_minute": self.per_minute,
+            "hours": None
+            if self.hours is None
+            else {"from": _spelled(self.hours.begin), "to": _spelled(self.hours.end)},
         }
 
     @classmethod
     def read(cls, document: dict[str, Any]) -> Scope:
-        """Read what `document` wrote."""
+        """Read what `document` wrote; what was written before requests had hours and quotas a minute has none."""
+        hours = document.get("hours")
         return cls(
             frozenset(document["fields"]),
             frozenset(document["matters"]),
@@ -89,7 +102,15 @@ class Scope:
             datetime.fromisoformat(document["until"]),
             frozenset(document["clear_fields"]),
             frozenset(document["divisions"]),
+            document.get("per_minute"),
+            None
+            if hours is None
+            else Hours(time.fromisoformat(hours["from"]), time.fromisoformat(hours["to"])),
         )
+
+
+def _spelled(at: time) -> str:
+    return at.isoformat("auto" if at.second or at.microsecond else "minutes")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from exchange.grants.grant import Mode
-from exchange.grants.routes import ClearFields, Divisions, Fields, Matters, Modes, Quota
+from exchange.grants.routes import ClearFields, Divisions, Fields, Matters, Modes, OpenHours, Quota
 from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
 from exchange.requests import tables
@@ -43,7 +43,8 @@ _GRANTING = [
 class ScopeBody(BaseModel):
     """How much: fields, matters, modes, subjects a day, divisions of the subject (none: anywhere), until when.
 
-    `clear_fields` are sensitive fields that a query discloses unmasked.
+    `per_minute` (none: as many as a day allows) and `hours` of the day (none: always) narrow it further. `clear_fields`
+    are sensitive fields that a query discloses unmasked.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -55,6 +56,8 @@ class ScopeBody(BaseModel):
     per_day: Quota
     divisions: Divisions = []
     until: AwareDatetime
+    per_minute: Quota | None = None
+    hours: OpenHours | None = None
 
     def scope(self) -> Scope:
         return Scope(
@@ -65,6 +68,8 @@ class ScopeBody(BaseModel):
             self.until,
             frozenset(self.clear_fields),
             frozenset(self.divisions),
+            self.per_minute,
+            None if self.hours is None else self.hours.hours(),
         )
 
 

@@ -33,9 +33,12 @@ import connectors.deadlines  # noqa: F401 -- with its table
 import exchange.archives.tables
 import exchange.audit.findings
 import exchange.audit.tables
+import exchange.batches.guessing
+import exchange.batches.live_tables
 import exchange.batches.tables
 import exchange.catalog.tables
 import exchange.commitments.tables
+import exchange.corrections.notices.tables
 import exchange.corrections.tables
 import exchange.entitlements.tables
 import exchange.grants.tables

@@ -47,7 +47,7 @@ class Question:
     """What the exchange asks on behalf of another department; keep `jws` on file: it says who asked.
 
     Args:
-        claims: name → value, or name → `{"field": …, "is": …, "value": …}`.
+        claims: name → value, or name → `{"field": …, "is": …, "value": …}`; none where fields are asked for.
         client, department: who asks.
     """
 
@@ -62,14 +62,21 @@ class Question:
     purpose: str
     client: str
     department: str
+    fields: tuple[str, ...] = ()
+    """What is to be disclosed; none where claims are to be compared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """For each claim `match`, `mismatch` or `unknown`; `as_of`: the day or moment since when it is so."""
+    """For each claim `match`, `mismatch` or `unknown`; `as_of`: the day or moment since when it is so.
+
+    Where fields are asked for, `values` has one for each, None where there is none, and is None itself where the
+    subject is not known.
+    """
 
     results: Mapping[str, str]
     as_of: str | None = None
+    values: Mapping[str, Any] | None = None
 
 
 Answering = Callable[[Question], Reply]
@@ -91,18 +98,20 @@ def open_question(jws: str, exchange_keys: Keys, department: str, now: float) ->
             raise QuestionRefused("the question is for another department")
         if not claims["iat"] - CLOCK_SKEW_SECONDS <= now <= claims["exp"] + CLOCK_SKEW_SECONDS:
             raise QuestionRefused("the question is too old, or of a time to come")
+        asks_for_fields = claims["mode"] == "query"
         return Question(
             jws=jws,
             issuer=str(claims["iss"]),
             resource=str(claims["resource"]),
             subject_kind=str(claims["subject"]["kind"]),
             subject=str(claims["subject"]["identifier"]),
-            claims=dict(claims["claims"]),
+            claims={} if asks_for_fields else dict(claims["claims"]),
             matter=str(claims["matter"]),
             case=str(claims["case"]),
             purpose=str(claims["purpose"]),
             client=str(claims["client"]),
             department=str(claims["department"]),
+            fields=tuple(map(str, claims["fields"])) if asks_for_fields else (),
         )
     except BadJws as error:
         raise QuestionRefused(f"the question is not signed by the exchange: {error.code}") from error
@@ -113,24 +122,32 @@ def open_question(jws: str, exchange_keys: Keys, department: str, now: float) ->
 def sign_answer(question: Question, reply: Reply, department: str, signer: Signer, now: float) -> str:
     """Return the signed answer to a question; it is good for that question alone."""
     digest = hashlib.sha256(question.jws.encode("ascii")).digest()
+    answered: dict[str, Any] = {"results": dict(reply.results)}
+    if question.fields:
+        answered = {"found": reply.values is not None, "values": dict(reply.values or {})}
     payload = {
         "iss": department,
         "aud": question.issuer,
         "iat": int(now),
         "question": encode_base64url(digest),
         "resource": question.resource,
-        "results": dict(reply.results),
+        **answered,
         "as_of": reply.as_of,
     }
     return sign_compact(signer, canonical_json(payload), ANSWER_TYPE)
 
 
 def from_records(records: Mapping[str, Mapping[str, Any]]) -> Answering:
-    """Return what answers from records by identifier: equal or not, and unknown for any other comparison."""
+    """Return what answers from records by identifier: fields, or claims as equal or not, else unknown."""
 
     def answer(question: Question) -> Reply:
         found = records.get(question.subject)
         fields: Mapping[str, Any] = {} if found is None else found["fields"]
+        as_of = None if found is None else found.get("as_of")
+        if question.fields:
+            return Reply(
+                {}, as_of, None if found is None else {name: fields.get(name) for name in question.fields}
+            )
         results = {}
         for name, claim in question.claims.items():
             field, value = name, claim
@@ -141,7 +158,7 @@ def from_records(records: Mapping[str, Mapping[str, Any]]) -> Answering:
                 results[name] = "unknown"
             else:
                 results[name] = "match" if fields[field] == value else "mismatch"
-        return Reply(results, None if found is None else found.get("as_of"))
+        return Reply(results, as_of)
 
     return answer
 

@@ -16,9 +16,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from exchange.audit import many
 from exchange.audit.record import Recorder
-from exchange.batches import tables, work
+from exchange.batches import live_tables, tables, work
 from exchange.batches.batch import OPEN
 from exchange.catalog.follow import FollowedCatalogue
 from exchange.grants.held import Grants
@@ -26,6 +28,7 @@ from exchange.ports import Exchange
 from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
 from exchange.registers.schemas import load_registers
+from exchange.relaying.relays import Relays
 from foundation import database
 from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings, load_master_key
@@ -40,6 +43,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "part": (work, "_write"),
     "end": (tables, "finish"),
     "finish": (work, "finish"),
+    "keep": (live_tables, "keep"),
 }
 
 
@@ -66,26 +70,31 @@ async def main(home: str, address: str, batch: str, step: str, when: str, turn: 
         setattr(owner, name, deadly(getattr(owner, name), when, int(turn)))
     work.LEASE = timedelta(seconds=0.05)
     settings = Settings(home=Path(home), database_url=address)
-    async with database.pool(address, 4) as pool:
+    async with database.pool(address, 4) as pool, httpx.AsyncClient() as http:
         recorder = Recorder(pool)
         lookups = Lookups(pool, load_registers().values())
         async with recorder.running(), lookups.running():
             catalogue = FollowedCatalogue(pool, {})
             await catalogue.refresh(datetime.now(UTC))
+            keys = KeyStore(settings.keys_folder / "signing", load_master_key(settings))
             needed: dict[str, Any] = {
                 "settings": settings,
                 "pool": pool,
                 "engine": database.engine(address),
                 "vault": open_vault(settings, datetime.now(UTC)),
-                "keys": KeyStore(settings.keys_folder / "signing", load_master_key(settings)),
+                "keys": keys,
                 "recorder": recorder,
                 "grants": Grants(pool),
                 "lookups": lookups,
                 "catalogue": catalogue,
                 "freshness": Freshness(pool),
+                "relays": Relays(pool, keys, settings.base_url, http),
             }
             exchange = Exchange(**dict.fromkeys(field.name for field in fields(Exchange)) | needed)
-            working = asyncio.create_task(work.work_forever(exchange))
+            await exchange.relays.load()
+            working_on = await tables.find(pool, uuid.UUID(batch))
+            assert working_on is not None
+            working = asyncio.create_task(work.work_forever(exchange, live=working_on.live))
             while not working.done():
                 found = await tables.find(pool, uuid.UUID(batch))
                 assert found is not None

@@ -12,7 +12,7 @@ import orjson
 import pytest
 from joserfc.jwk import ECKey
 
-from exchange.batches import accept, work
+from exchange.batches import accept
 from exchange.batches.batch import BatchResultKeyUnusable
 from exchange.batches.reading import verify_lines
 from exchange.batches.sealing import BatchResultBroken
@@ -414,12 +414,18 @@ def test_a_query_discloses_what_the_grant_says_and_masks_the_rest(service: Servi
 def test_auditors_find_a_batch_that_tries_identifiers_out(
     service: Service, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(work, "MANY_UNKNOWN", 2)
+    monkeypatch.setitem(vars(service.settings), "batch_misses", 4)
     fishing = client("fishing")
     unknown = {"subject": STRANGER, "claims": {"name": "某人"}}
-    for key, rows in (("few", [unknown, claim(1), claim(2)]), ("many", [unknown, unknown, claim(1)])):
+    another = claim(2, name="某人")
+    for key, rows in (
+        ("few", [unknown, claim(1), claim(2)]),
+        ("many", [unknown, unknown, claim(1)]),
+        ("again", [another, unknown, claim(1)]),
+    ):
         fishing.wait(fishing.send(lines(*rows), key=key).json()["id"])
     ((count, facts),) = service.sql(
         "SELECT count, facts FROM exchange.audit_finding WHERE client = 'fishing' AND kind = 'batch-mostly-unknown'"
     )
-    assert (count, facts["unknown"], facts["asked"]) == (1, 2, 3)
+    # What one misses few of does not count; many small ones add up, and other names count as unknown subjects do.
+    assert (count, facts["missed"], facts["asked"], facts["missed_today"]) == (1, 2, 3, 4)

@@ -185,8 +185,8 @@ def test_batches_take_turns(
     turns: list[str] = []
     take = work.tables.take
 
-    async def told(*arguments: Any) -> Any:
-        taken = await take(*arguments)
+    async def told(*arguments: Any, **named: Any) -> Any:
+        taken = await take(*arguments, **named)
         if taken is not None:
             turns.append(str(taken.id))
         return taken

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -10,6 +13,7 @@ import orjson
 import pytest
 
 from demonstration.parties import System
+from exchange.plans import forgetting
 from foundation.identity.principals import Role
 from tests.conftest import Service
 from tests.exchange.plans.conftest import (
@@ -19,12 +23,15 @@ from tests.exchange.plans.conftest import (
     grant,
     material,
     matter,
+    offline,
     planned,
     put_matter,
+    send,
     states,
 )
 from tests.exchange.plans.conftest import fund as fund
 from tests.exchange.plans.conftest import register as register
+from zhengtong.house import open_house
 
 CODE = "consented"
 
@@ -210,3 +217,56 @@ def test_nobody_else_s_consent_can_be_found(service: Service, fund: System) -> N
     (consent,) = offers(plan(service, fund, "c7"))["age"]
     listed = service.http.get("/exchange/v1/me/consents", headers=service.person(SPOUSE)).json()["consents"]
     assert consent not in {each["id"] for each in listed}
+
+
+def test_what_a_plan_keeps_sealed_has_an_end_and_what_was_filed_still_holds(
+    service: Service, fund: System
+) -> None:
+    made = plan(service, fund, "old", key="old")
+    (consent,) = offers(made)["age"]
+    filed = made["answers"][0]["answer"]
+
+    def grow_old() -> None:
+        days = service.settings.case_content_days
+        service.sql(
+            "UPDATE exchange.plan SET made_at = now() - %s * interval '1 day' WHERE id = %s",
+            days + 1,
+            made["plan"],
+        )
+
+    def kept() -> int:
+        ((count,),) = service.sql(
+            "SELECT num_nonnulls(p.sealed, o.questions, o.evidence) FROM exchange.plan p"
+            " JOIN exchange.plan_offer o ON o.plan = p.id WHERE o.id = %s",
+            consent,
+        )
+        return int(count)
+
+    # While somebody may still agree to something, all stays.
+    grow_old()
+    assert forget(service) == 0
+    for name, method in (("request", "POST"), ("preview", "GET")):
+        assert step(service, name, consent, method=method).status_code == 200
+    assert forget(service) == 0
+    assert kept() == 3
+    assert step(service, "release", consent).status_code == 200
+    # The service forgets by itself, too.
+    deadline = time.monotonic() + 20
+    while kept():
+        assert forget(service) <= 1
+        assert time.monotonic() < deadline
+    found = evidence(service, fund, "old")
+    assert (found["answers"], found["plans"][0]["statement"]) == ([], None)
+    assert {each["id"]: each["state"] for each in found["plans"][0]["materials"]}["age"] == "settled"
+    assert problem(send(service, fund, CODE, case="old", key="old")) == (410, "plan-forgotten")
+    # What the department filed holds, against the digest in the record that stays.
+    assert offline(service, filed).valid
+    assert [event for event, _outcome in events(service, "old")].count("verify") == 2
+
+
+def forget(service: Service) -> int:
+    async def work() -> int:
+        async with open_house(service.settings, service.address) as house:
+            return await forgetting.forget(house.exchange, datetime.now(UTC))
+
+    return asyncio.run(work())

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
+import orjson
 import pytest
+from joserfc.jwk import ECKey
 
 from demonstration.parties import System
 from exchange.queries.misses import Misses, TooManyUnknown
@@ -16,6 +19,8 @@ from foundation.identity.principals import Role
 from foundation.settings import Settings
 from tests.conftest import Service, free_port, fresh_database, serving
 from tests.exchange.queries.asking import PERSON, ask, bring_person, code_of, give, last_record
+from tests.exchange.relaying.test_relaying import KEY, LIVE, POLICE, department, described, opened
+from zhengtong.client.live import Reply, sign_answer
 
 LIMIT = 3
 NOW = datetime(2025, 11, 25, 4, 30, tzinfo=UTC)
@@ -118,3 +123,41 @@ def test_another_process_knows_within_a_second_and_a_new_hour_begins_anew(databa
             await here.note("a", b"2", now + timedelta(hours=1))
 
     asyncio.run(work())
+
+
+def test_what_a_live_source_does_not_know_counts_as_well(strict: Service) -> None:
+    verdict = {"name": "unknown"}
+
+    def answering(question: str) -> tuple[int, bytes]:
+        asked = opened(question)
+        return 200, sign_answer(asked, Reply(verdict), POLICE, KEY, time.time()).encode()
+
+    give(strict, "at-the-source", modes=["verify", "batch"])
+    guessing = strict.system("at-the-source", Role.DEPARTMENT_SYSTEM)
+    bureau = strict.system("data-bureau", Role.SHARING_AUTHORITY)
+    with department(answering) as (address, _asked):
+        assert bureau.call(strict.http, "PUT", LIVE, described(address, KEY)).status_code == 200
+        assert [asked(strict, guessing, stranger(n)) for n in (1, 1, 2)] == ["unknown"] * 3
+        verdict["name"] = "mismatch"
+        assert asked(strict, guessing, stranger(3)) == "mismatch"
+        verdict["name"] = "match"
+        assert asked(strict, guessing, stranger(4)) == "match"
+        verdict["name"] = "mismatch"
+        assert asked(strict, guessing, stranger(5)) == "too-many-unknown"
+        assert last_record(strict)["reason"] == "too-many-unknown"
+        # Nor can a batch go on where single questions may not.
+        question = {
+            "mode": "verify", "resource": "persons-basic", "matter": "withdrawal", "case": "1",
+            "result_key": ECKey.generate_key("P-256").as_dict(private=False),
+        }  # fmt: skip
+        token = guessing.token(strict.http, "urn:zhengtong:exchange")
+        reply = strict.http.post(
+            "/exchange/v1/batches",
+            headers={"Authorization": f"Bearer {token}", "Idempotency-Key": "guess"},
+            data={"question": orjson.dumps(question).decode()},
+            files={
+                "subjects": ("subjects", b'{"subject":"x","claims":{"name":"x"}}\n', "application/x-ndjson")
+            },
+        )
+        assert (reply.status_code, code_of(reply)) == (429, "too-many-unknown")
+        assert bureau.call(strict.http, "DELETE", LIVE).status_code == 204

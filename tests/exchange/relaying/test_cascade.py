@@ -68,6 +68,7 @@ def grant(service: Service, client_id: str, fields: list[str]) -> None:
             legal_basis="国务院令第809号",
             valid_from=now - timedelta(hours=1),
             valid_until=now + timedelta(hours=1),
+            further={"modes": ["verify", "query"]},
         )
 
 
@@ -133,6 +134,21 @@ def test_the_upper_answer_stands_inside_ours_and_both_hold_without_either_house(
     assert verify_receipt(ours, proof, log_key).origin == city.settings.ledger_origin
     assert upper.receipt.log == province.settings.ledger_origin
     assert (records(city)[0]["client"], records(province)[0]["client"]) == ("fund", "city")
+
+
+def test_fields_are_disclosed_as_the_upper_exchange_masks_them(
+    province_and_city: tuple[Service, Service], fund: Client
+) -> None:
+    province, city = province_and_city
+    found = fund.query(RESOURCE, PERSON, ["name", "marital_status"], matter="withdrawal", case="1")
+    assert (found.found, found.values["name"]) == (True, "张*")
+    ours = fund.check(found.answer)
+    upper = verify_answer(ours.source_answer, read_keys(province.http.get("/jwks.json").json()))
+    assert upper.claims["values"] == ours.claims["values"] == dict(found.values)
+    assert upper.claims["masked"] == ours.claims["masked"]
+    assert [each[0]["event"] for each in (records(city), records(province))] == ["query", "query"]
+    nobody = fund.query(RESOURCE, STRANGER, ["name"], matter="withdrawal", case="1")
+    assert (nobody.found, dict(nobody.values)) == (False, {})
 
 
 def test_an_unknown_subject_is_unknown(fund: Client) -> None:

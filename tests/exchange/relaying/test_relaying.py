@@ -51,6 +51,8 @@ def asking(service: Service, bureau: System) -> System:
         "resource": RESOURCE,
         "fields": ["name", "marital_status"],
         "matters": ["withdrawal"],
+        "modes": ["verify", "query"],
+        "clear_fields": ["marital_status"],
         "purpose": "公积金提取",
         "legal_basis": "国务院令第809号",
         "valid_from": (now - timedelta(hours=1)).isoformat(),
@@ -94,6 +96,18 @@ def ask(service: Service, system: System, **changes: Any) -> httpx.Response:
         **changes,
     }
     return system.call(service.http, "POST", "/exchange/v1/verifications", body)
+
+
+def query(service: Service, system: System, **changes: Any) -> httpx.Response:
+    body = {
+        "resource": RESOURCE,
+        "subject": PERSON,
+        "fields": ["marital_status", "name"],
+        "matter": "withdrawal",
+        "case": "2025-1",
+        **changes,
+    }
+    return system.call(service.http, "POST", "/exchange/v1/queries", body)
 
 
 def last_record(service: Service) -> dict[str, Any]:
@@ -178,6 +192,37 @@ def test_nothing_is_passed_on_that_is_not_granted(service: Service, asking: Syst
     reply = ask(service, asking, matter="something-else")
     assert reply.json()["type"] == "urn:zhengtong:problem:matter-not-granted"
     assert last_record(service)["reason"] == "matter-not-granted"
+
+
+def test_a_department_discloses_fields_and_what_is_masked_stays_so(
+    service: Service, bureau: System, asking: System, police: str, police_key: ed25519.Ed25519PrivateKey
+) -> None:
+    signer = load_private_key(police_key)
+    assert put(service, bureau, described(police, signer)).status_code == 200
+    keys = read_keys(service.http.get("/jwks.json").json())
+    # Of this grant `name` is masked: then the department's answer, in clear, stays here.
+    body = query(service, asking).json()
+    assert (body["found"], body["masked"]) == (True, ["name"])
+    assert body["values"] == {"marital_status": "married", "name": "张*"}
+    ours = verify_answer(body["answer"], keys)
+    assert ours.claims["source"] == {"live": True, "kind": "department", "department": POLICE}
+    assert (ours.claims["mode"], ours.claims["as_of"]) == ("query", "2024-05-01")
+    assert ours.claims["values"] == body["values"]
+    record = last_record(service)
+    assert (record["event"], record["live_department"]) == ("query", POLICE)
+    assert record["source_answer_sha256"] == ours.claims["source_answer_sha256"]
+    assert "张三丰" not in str(ours.claims) + str(record)
+    with pytest.raises(AnswerInvalid):
+        _ = ours.source_answer
+    # Where nothing is masked it goes along.
+    body = query(service, asking, fields=["marital_status"]).json()
+    theirs = verify_answer(
+        verify_answer(body["answer"], keys).source_answer, {signer.kid: signer.public}, kind=ANSWER_TYPE
+    )
+    assert theirs.claims["values"] == body["values"] == {"marital_status": "married"}
+    nobody = query(service, asking, subject=STRANGER).json()
+    assert (nobody["found"], nobody["values"], nobody["masked"]) == (False, {}, [])
+    assert "source_answer" in verify_answer(nobody["answer"], keys).claims
 
 
 @contextlib.contextmanager
@@ -273,6 +318,56 @@ def test_whatever_a_department_does_wrong_is_told_and_recorded(
         record = last_record(service)
         assert (record["outcome"], record["reason"]) == ("refused", code)
         assert len(asked) == 1
+
+
+VALUES = {"name": "张三丰", "marital_status": "married"}
+WRONG_VALUES: dict[str, dict[str, Any]] = {
+    "another field": {"values": {**VALUES, "address": "东湖路1号"}},
+    "a field less": {"values": {"name": "张三丰"}},
+    "no values": {"values": None},
+    "a value that is none": {"values": {**VALUES, "name": {"first": "三丰"}}},
+    "a value without end": {"values": {**VALUES, "name": "张" * 5000}},
+    "values of nobody": {"found": False},
+    "found perhaps": {"found": "yes"},
+    "results too": {"results": {}},
+}
+
+
+def disclosing(question: str, /, **changes: Any) -> bytes:
+    claims = orjson.loads(base64.urlsafe_b64decode(question.split(".")[1] + "=="))
+    asked = Question(question, claims["iss"], claims["resource"], "", "", {}, "", "", "", "", "", ("name",))
+    answer = sign_answer(asked, Reply({}, "2024-05-01", VALUES), POLICE, KEY, time.time())
+    payload = orjson.loads(base64.urlsafe_b64decode(answer.split(".")[1] + "=="))
+    return sign_compact(KEY, canonical_json({**payload, **changes}), ANSWER_TYPE).encode()
+
+
+@pytest.mark.parametrize("name", WRONG_VALUES)
+def test_values_that_were_not_asked_for_are_not_disclosed(
+    service: Service, bureau: System, asking: System, name: str
+) -> None:
+    with department(lambda q: (200, disclosing(q, **WRONG_VALUES[name]))) as (address, _asked):
+        put(service, bureau, described(address, KEY))
+        reply = query(service, asking)
+        assert reply.json()["type"] == "urn:zhengtong:problem:source-answer-invalid"
+        assert not any(text in reply.text for text in (PERSON, "张", "东湖路"))
+        record = last_record(service)
+        assert (record["event"], record["outcome"]) == ("query", "refused")
+
+
+def test_a_query_is_passed_on_as_such_and_fails_as_claims_do(
+    service: Service, bureau: System, asking: System
+) -> None:
+    with department(lambda q: (200, disclosing(q))) as (address, asked):
+        put(service, bureau, described(address, KEY))
+        assert query(service, asking).json()["found"] is True
+        said = orjson.loads(base64.urlsafe_b64decode(asked[0].split(".")[1] + "=="))
+        assert (said["mode"], said["fields"]) == ("query", ["marital_status", "name"])
+        assert "claims" not in said
+    put(service, bureau, described(address, KEY))
+    assert query(service, asking).json()["type"] == "urn:zhengtong:problem:source-unavailable"
+    with department(slow) as (address, _asked):
+        put(service, bureau, described(address, KEY, timeout_ms=200))
+        assert query(service, asking).json()["type"] == "urn:zhengtong:problem:source-late"
 
 
 def test_a_good_answer_of_the_same_making_is_taken(service: Service, bureau: System, asking: System) -> None:

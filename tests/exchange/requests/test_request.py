@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from exchange.catalog.resources import FieldUnknown, Resource, load_catalogue
 from exchange.deadlines import load_deadlines
-from exchange.grants.grant import Mode
+from exchange.grants.grant import Hours, Mode
 from exchange.requests.request import (
     Act,
     Asked,
@@ -42,6 +42,8 @@ ASKED_SCOPE = Scope(
     frozenset({Mode.VERIFY, Mode.QUERY}),
     100,
     UNTIL,
+    per_minute=10,
+    hours=Hours(time(8), time(18)),
 )
 
 
@@ -137,6 +139,8 @@ WIDER = {
     "per_day": {"per_day": 101},
     "until": {"until": UNTIL + timedelta(seconds=1)},
     "clear_fields": {"clear_fields": frozenset({"name"})},
+    "per_minute": {"per_minute": 11},
+    "hours": {"hours": Hours(time(8), time(18, 1))},
 }
 
 
@@ -153,6 +157,36 @@ def test_nobody_grants_more_than_was_asked_for(member: str) -> None:
     )
     with pytest.raises(ScopeTooWide):
         go(disputed, Act(Action.DECIDE_FOR_REQUESTER, scope=scope, reason="x"), Actor.AUTHORITY)
+
+
+MOMENTS = st.times().map(lambda at: at.replace(microsecond=0))
+
+
+@given(MOMENTS, MOMENTS, MOMENTS, MOMENTS, st.lists(MOMENTS, min_size=1))
+def test_hours_within_others_hold_only_when_these_do(
+    begin: time, end: time, other_begin: time, other_end: time, others: list[time]
+) -> None:
+    if begin == end or other_begin == other_end:
+        return
+    one, other = Hours(begin, end), Hours(other_begin, other_end)
+    # What is decided at the edges and just before them is decided everywhere.
+    edges = [begin, other_begin, *(_just_before(at) for at in (end, other_end)), other_end, *others]
+    assert one.within(other) == all(other.holds(at) for at in edges if one.holds(at))
+
+
+def _just_before(at: time) -> time:
+    return (datetime.combine(date(2000, 1, 2), at) - timedelta(seconds=1)).time()
+
+
+def test_a_scope_without_limits_is_wider_than_one_with_them_and_reads_as_before() -> None:
+    for member, limit in (("per_minute", 1), ("hours", Hours(time(22), time(6)))):
+        narrow, wide = replace(ASKED_SCOPE, **{member: limit}), replace(ASKED_SCOPE, **{member: None})
+        assert (narrow.excess(wide), wide.excess(narrow)) == (None, member)
+        assert Scope.read(narrow.document()) == narrow
+    old = {
+        name: value for name, value in ASKED_SCOPE.document().items() if name not in {"per_minute", "hours"}
+    }
+    assert Scope.read(old) == replace(ASKED_SCOPE, per_minute=None, hours=None)
 
 
 def test_divisions_only_ever_get_narrower() -> None:
