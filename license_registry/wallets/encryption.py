@@ -50,7 +50,7 @@ def opened(private: bytes, response: str) -> Mapping[str, Any]:
     Raises:
         AnswerRefused: it is no JWE to this key by an algorithm that was offered, or holds no JSON object.
     """
-    key: dict[str, str] = orjson.loads(private)
+    key: dict[str, Any] = orjson.loads(private)
     try:
         read = jwe.decrypt_compact(response.encode("ascii"), ECKey.import_key(key), registry=_REGISTRY)
         header = read.headers()
