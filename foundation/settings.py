@@ -82,6 +82,11 @@ class Settings(BaseSettings):
         description="Holders of licences must be in the city's registers; or need only match where they are",
     )
 
+    required_seals: Literal["required", "not-yet"] = Field(
+        default="not-yet",
+        description="Nothing is issued while the authority lacks a seal that the type asks for; or not yet",
+    )
+
     plan_deadline_seconds: float = Field(
         default=3, gt=0, le=30, description="What a plan's evidence has not answered by then counts as late"
     )
@@ -223,6 +228,11 @@ class Settings(BaseSettings):
     def licence_types_folder(self) -> Path:
         """This city's own licence types and versions, beside those that come along."""
         return self.home / "licence_types"
+
+    @property
+    def fonts_folder(self) -> Path:
+        """This city's own fonts, for characters that those which come along lack (`license_registry/documents`)."""
+        return self.home / "fonts"
 
     @property
     def logs_folder(self) -> Path:

@@ -10,12 +10,14 @@ import license_registry.archive.routes
 import license_registry.audit.routes
 import license_registry.catalog.routes
 import license_registry.disclosing.routes
+import license_registry.documents.routes
 import license_registry.issuing.bulk.routes
 import license_registry.issuing.routes
 import license_registry.lifecycle.routes
 import license_registry.linked_change.routes
 import license_registry.notices.routes
 import license_registry.presenting.routes
+import license_registry.seals.routes
 import license_registry.sharing.routes
 import license_registry.wallets.routes
 from foundation.identity.guard import Guard
@@ -39,10 +41,12 @@ TAGS = {
     "annual reports": "Which are due, and filing one 年度报告",
     "linked changes": "Tasks that follow from changes of holders 联动变更",
     "notices": "What is on its way to a department 通知",
+    "documents": "Licences as PDF and OFD 证照文件",
     "presenting": "Codes that show a licence, and their verification 亮证、验证",
     "wallets": "OpenID4VCI and OpenID4VP 卡包",
     "disclosing": "What is shown without a code: by number, file or grant 核验、依职权",
     "sharing": "Licence interfaces in the manner of GB/T 36906 证照共享服务接口",
+    "seals": "Making, registering and using electronic seals 电子印章",
     "archives": "What closed matters rest on, in packages 归档",
     "audit": "Events for auditors 审计",
 }
@@ -61,6 +65,7 @@ def create_app(ports: Registry, guard: Guard) -> ASGIApp:
     included = [
         license_registry.catalog.routes.router,
         license_registry.issuing.routes.router,
+        license_registry.documents.routes.router,
         license_registry.issuing.bulk.routes.router,
         license_registry.lifecycle.routes.router,
         license_registry.annual_reports.routes.router,
@@ -70,6 +75,7 @@ def create_app(ports: Registry, guard: Guard) -> ASGIApp:
         license_registry.wallets.routes.router,
         license_registry.disclosing.routes.router,
         license_registry.sharing.routes.router,
+        license_registry.seals.routes.router,
         license_registry.archive.routes.router,
         license_registry.audit.routes.router,
     ]

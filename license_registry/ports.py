@@ -10,6 +10,7 @@ from foundation.sensitive import Vault
 from foundation.settings import Settings
 from foundation.signing import KeyStore
 from license_registry.catalog.types import LicenceTypes
+from license_registry.documents.drawing import Drawing
 from license_registry.lifecycle.status_lists import StatusLists
 from license_registry.presenting.tables import Codes
 from license_registry.store.objects import ObjectStore
@@ -44,6 +45,7 @@ class Registry:
 
     Args:
         codes: shares round trips between verifications; None where they are few.
+        drawing: processes that draw documents; None where few are drawn.
     """
 
     settings: Settings
@@ -55,6 +57,7 @@ class Registry:
     status_lists: StatusLists
     holders: HolderRegister
     codes: Codes | None = None
+    drawing: Drawing | None = None
 
     @property
     def issuer(self) -> str:

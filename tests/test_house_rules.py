@@ -114,6 +114,7 @@ COMMAND_LINE_ONLY = {
     "batch-lines-lost",  # stands in the progress of a batch
     "batch-result-broken",  # told where a result is read
     "correction-refused",
+    "document-format-unknown",
     "no-windows",
     "service-ended",
     "following-already",

@@ -46,6 +46,7 @@ ELSEWHERE = {
     "matters": "zhengtong.matter_commands:matters",
     "quarantine": "zhengtong.stewardship:waiting",
     "request": "zhengtong.requests:request",
+    "seal": "zhengtong.seal_commands:seal",
     "source": "zhengtong.preparing:source",
     "subscription": "zhengtong.subscriptions:subscription",
     "trust-bundle": "zhengtong.verifying:trust_bundle",

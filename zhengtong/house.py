@@ -51,6 +51,7 @@ from foundation.settings import Settings, load_master_key
 from foundation.signing import Algorithm, CertificateAuthority, KeyStore, decode_base64url
 from foundation.webhooks.sending import sender
 from license_registry.catalog.types import load_types
+from license_registry.documents.drawing import Drawing
 from license_registry.issuing.bulk.jobs import work_forever
 from license_registry.lifecycle.status_lists import PURPOSE as CREDENTIAL_PURPOSE
 from license_registry.lifecycle.status_lists import StatusLists
@@ -168,6 +169,8 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         issuer = f"{settings.base_url}/registry"
         codes = Codes(pool)
         await stack.enter_async_context(codes.running())
+        drawing = Drawing(settings.fonts_folder)
+        stack.push_async_callback(asyncio.to_thread, drawing.close)
         registry = Registry(
             settings,
             pool,
@@ -178,6 +181,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             StatusLists(pool, keys, issuer),
             RegisteredHolders(pool, vault),
             codes,
+            drawing,
         )
         await stack.enter_async_context(_task(work_forever(registry)))
         await publish_seeds(pool, read_seeds(), now)

@@ -9,10 +9,14 @@ from pathlib import Path
 
 import click
 
+from foundation.errors import NotFound
 from foundation.identity.principals import Principal, Role
 from foundation.language import _, both
 from foundation.settings import Settings
+from license_registry import tables as licences
 from license_registry.archive.keep import Kept, ToKeep, keep
+from license_registry.documents.drawing import format_of
+from license_registry.documents.keep import Given, give
 from license_registry.ports import Registry
 from license_registry.store.scrub import Scrubbed, scrub
 from zhengtong.command import JSON_OPTION, one_line, print_json
@@ -20,6 +24,7 @@ from zhengtong.licences import licence, with_registry
 
 __all__ = ["licence"]
 
+OPERATOR = Principal("zhengtong-document", "", frozenset({Role.OPERATOR}))
 ARCHIVIST = Principal("zhengtong-archive", "", frozenset({Role.OPERATOR}))
 
 
@@ -107,3 +112,25 @@ def archive_command(
     made = with_registry(settings, now, work)
     output.write_bytes(made.data)
     click.echo(both(_("Archived as {key}, {size} bytes"), key=made.archive.object_key, size=len(made.data)))
+
+
+@licence.command("document", help="证照文件（PDF 或 OFD）· Write the document of a licence to a file")
+@click.argument("identifier")
+@click.option("--format", "form", default="pdf", show_default=True, help="pdf, ofd")
+@click.option(
+    "--to", "output", required=True, type=click.Path(path_type=Path, dir_okay=False), help="文件 · File"
+)
+@click.pass_obj
+@one_line
+def document_command(settings: Settings, identifier: str, form: str, output: Path) -> None:
+    now, wanted = datetime.now(UTC), format_of(form)
+
+    async def work(registry: Registry) -> Given:
+        found = await licences.find(registry.pool, identifier)
+        if found is None:
+            raise NotFound(_("no such licence"))
+        return await give(registry, OPERATOR, found, wanted, now)
+
+    given = with_registry(settings, now, work)
+    output.write_bytes(given.data)
+    click.echo(f"{output}  {len(given.data):,}  SHA-256 {given.document.sha256.hex()}")

@@ -24,6 +24,7 @@ from license_registry.catalog.rules import (
     Seal,
     ValidityRule,
 )
+from license_registry.documents.template import Template
 from license_registry.lifecycle.states import State
 
 
@@ -49,7 +50,8 @@ class LicenceType:
         always_disclosed: fields that every presentation shows; all others are disclosed one by one.
         states: states that it can be in, with the ministry's own words and codes.
         operations: codes of the operations that are allowed (证照操作, `01` to `10`).
-        template: names the layout of the document, `<folder>/<version>`.
+        template: names the folder with the layout of the document, `<id>/<version>`; None: there is no document.
+        layout: what stands there, laid over what all types share.
         older: earlier versions, newest first. Nothing is issued under them any more.
     """
 
@@ -78,6 +80,7 @@ class LicenceType:
     always_disclosed: tuple[str, ...]
     schema: Mapping[str, Any]
     older: tuple[LicenceType, ...] = ()
+    layout: Template | None = None
 
     def may_be_issued_by(self, authority: str) -> bool:
         """True if the authority, by its unified code, issues this type."""

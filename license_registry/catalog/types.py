@@ -37,6 +37,7 @@ from license_registry.catalog.rules import (
     Seal,
     read_validity,
 )
+from license_registry.documents.template import Template, laid_over, read_template
 from license_registry.lifecycle.states import State
 
 __all__ = [
@@ -109,6 +110,7 @@ def read_type(folder: Traversable) -> LicenceType:
     except ValueError as error:
         raise _broken(f"{place}/schema.json", "", str(error)) from error
     _require_whole(told, schema, sensitive, place)
+    template = told["template"]
     issuers = told["issuing_authorities"]
     holders = told["holders"]
     report = told["annual_report"]
@@ -129,7 +131,10 @@ def read_type(folder: Traversable) -> LicenceType:
         validity=read_validity(told["validity"]),
         states={State(code): LocalState(**{"local_code": None, **s}) for code, s in told["states"].items()},
         operations=frozenset(told["operations"]),
-        template=told["template"],
+        template=template,
+        layout=None
+        if template is None
+        else _layout(folder, template, frozenset(schema["properties"]), place),
         seals=tuple(Seal(**seal) for seal in told["seals"]),
         evidence=tuple(told["evidence"]),
         retention=Retention(**told["retention"]),
@@ -140,6 +145,22 @@ def read_type(folder: Traversable) -> LicenceType:
         ),
         schema=schema,
     )
+
+
+def _layout(folder: Traversable, template: str, fields: frozenset[str], place: str) -> Template:
+    """Read `template.json` of the version that `template` names: beside this folder, or among those that come along."""
+    roots: list[Traversable] = [Path(str(folder)).parent.parent, resources.files("schemas") / "licence_types"]
+    found = (root.joinpath(*template.split("/"), "template.json") for root in roots)
+    path = next((each for each in found if each.is_file()), None)
+    if path is None:
+        raise _broken(f"{place}/type.json", "/template", f"no {template}/template.json")
+    name = f"{template}/template.json"
+    shared = _json(resources.files("schemas") / "licence_type" / "layout.json", "layout.json")
+    told = laid_over(shared, _json(path, name))
+    _require_fits("template", told, name)
+    for unknown in sorted(set(told["fields"] or ()).difference(fields)):
+        raise _broken(name, "/fields", f"no field {unknown} in {place}")
+    return read_template(told)
 
 
 def _read_folder(root: Traversable) -> Iterator[LicenceType]:

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import secrets
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -18,9 +19,12 @@ from foundation.signing import canonical_json, sign_compact
 from license_registry import tables as licences
 from license_registry.audit.event import happened, stated
 from license_registry.disclosing import tables
-from license_registry.disclosing.by_grant import see
+from license_registry.disclosing.by_grant import Seen, see
 from license_registry.disclosing.errors import LinkSpent
 from license_registry.disclosing.tables import MarkedCopy
+from license_registry.documents.drawing import Format
+from license_registry.documents.keep import drawn, layout_of
+from license_registry.documents.written import Attached, write_out
 from license_registry.lifecycle.status_lists import PURPOSE
 from license_registry.ports import Registry
 from license_registry.store.objects import ObjectAltered
@@ -28,6 +32,7 @@ from license_registry.verifying.copy import TYPE
 
 LINK_LIVES: Final = timedelta(minutes=10)
 LINK_BYTES: Final = 24
+COPY_MEDIA_TYPE: Final = "application/jose"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +52,35 @@ async def make_copy(
     case: str,
     now: datetime,
     use_cause: str | None = None,
+    form: Format | None = None,
 ) -> CopyMade:
     """Make a marked copy of a licence by the caller's grant.
 
     1. See the licence as the grant allows; that is recorded.
-    2. Sign the fields with the mark: for whom, for what, until when the grant ends.
+    2. Sign the fields with the mark: for whom, for what, until when the grant ends. Where a document is wanted, draw
+       the same with the mark on every page and the signed copy inside.
     3. Put the copy into the store, sealed. Dying after this leaves an object that nothing names.
     4. Write copy, link and event, with the copy's own digest, in one transaction.
 
     Args:
         use_cause: as in `by_grant.see`; the mark says it too.
+        form: of the document; None: the signed copy alone.
 
     Raises:
-        as `by_grant.see`; StoreFull, StoreUnavailable: nothing was made.
+        as `by_grant.see`; TemplateLacking, CharacterLacking, NotDrawn, StoreFull, StoreUnavailable: nothing was made.
     """
     seen = await see(registry, caller, identifier, matter, case, now, use_cause)
     copy_id = uuid.uuid4()
+    marked = {
+        "JZJZZ": "加注件",
+        "JZJZZZ": caller.department,
+        "JZJZZSJ": now.isoformat(),
+        "JZJZZSY": seen.grant.purpose,
+        "JZJYXQJZSJ": seen.grant.valid_until.isoformat(),
+        "matter": matter,
+        "case": case,
+        **stated(use_cause),
+    }
     claims = {
         "iss": registry.issuer,
         "iat": int(now.timestamp()),
@@ -71,19 +89,13 @@ async def make_copy(
         "licence": dict(seen.verdict.fields),
         "state": seen.licence.state.value,
         "lead_copy_sha256": seen.licence.object_sha256.hex(),
-        "marked": {
-            "JZJZZ": "加注件",
-            "JZJZZZ": caller.department,
-            "JZJZZSJ": now.isoformat(),
-            "JZJZZSY": seen.grant.purpose,
-            "JZJYXQJZSJ": seen.grant.valid_until.isoformat(),
-            "matter": matter,
-            "case": case,
-            **stated(use_cause),
-        },
+        "marked": marked,
     }
-    data = sign_compact(registry.keys.signer(PURPOSE), canonical_json(claims), TYPE).encode("ascii")
-    key = f"copies/{copy_id}.jws"
+    signed = sign_compact(registry.keys.signer(PURPOSE), canonical_json(claims), TYPE)
+    data, key, media_type = signed.encode("ascii"), f"copies/{copy_id}.jws", COPY_MEDIA_TYPE
+    if form is not None:
+        data = await _drawn(registry, seen, form, signed, marked, now)
+        key, media_type = f"copies/{copy_id}.{form.value}", form.media_type
     copy = MarkedCopy(
         copy_id,
         identifier,
@@ -94,6 +106,7 @@ async def make_copy(
         key,
         hashlib.sha256(data).digest(),
         now,
+        media_type,
     )
     await asyncio.to_thread(registry.store.put, key, registry.vault.seal(data, key.encode()))
     link = base64.urlsafe_b64encode(secrets.token_bytes(LINK_BYTES)).decode("ascii")
@@ -116,7 +129,32 @@ async def make_copy(
     return CopyMade(copy, link, expires_at)
 
 
-async def fetch_copy(registry: Registry, caller: Principal, link: str, now: datetime) -> bytes:
+async def _drawn(
+    registry: Registry, seen: Seen, form: Format, signed: str, marked: Mapping[str, str], now: datetime
+) -> bytes:
+    type_, template = layout_of(registry, seen.licence)
+    fields = seen.verdict.fields
+    written = write_out(
+        seen.licence,
+        type_,
+        template,
+        {name: value for name, value in fields.items() if name in type_.schema["properties"]},
+        (Attached("marked-copy.jws", COPY_MEDIA_TYPE, "加注件 JWS", signed),),
+        made_at=now,
+        marked=marked,
+    )
+    return await drawn(registry, form, written, template)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A copy as it leaves."""
+
+    data: bytes
+    media_type: str
+
+
+async def fetch_copy(registry: Registry, caller: Principal, link: str, now: datetime) -> Fetched:
     """Give a copy out by its link, once.
 
     Raises:
@@ -137,7 +175,7 @@ async def fetch_copy(registry: Registry, caller: Principal, link: str, now: date
         await licences.add_event(
             connection, happened("copy-fetched", copy.identifier, caller, now, copy=str(copy.id))
         )
-    return data
+    return Fetched(data, copy.media_type)
 
 
 def _digest(link: str) -> bytes:

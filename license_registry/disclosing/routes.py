@@ -26,6 +26,8 @@ from license_registry.disclosing.by_grant import dossier, require_fields, see
 from license_registry.disclosing.copies import fetch_copy, make_copy
 from license_registry.disclosing.number import check_number
 from license_registry.disclosing.tables import Grant
+from license_registry.documents.drawing import Format
+from license_registry.documents.routes import DRAWING_PROBLEMS
 from license_registry.issuing.routes import CALLER_PROBLEMS, LicenceReply, shown, without_citizen_id
 from license_registry.ports import Registry
 from license_registry.presenting.routes import LicencesReply
@@ -56,6 +58,12 @@ class SeeRequest(BaseModel):
     identifier: Identifier
     matter: Matter
     case: FreeText
+
+
+class CopyRequest(SeeRequest):
+    """A licence that a department wants a marked copy of; `format`: as a document, else the signed copy alone."""
+
+    format: Format | None = None
 
 
 class DossierRequest(BaseModel):
@@ -279,20 +287,21 @@ async def department_dossiers(
             "credential-invalid",
             "object-missing",
             "object-altered",
-            "store-full",
-            "store-unavailable",
+            *DRAWING_PROBLEMS,
         ],
     ),
     summary="A marked copy of a licence for the calling department 加注件",
 )
 async def department_copies(
-    body: SeeRequest,
+    body: CopyRequest,
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM))],
 ) -> CopyReply:
     """Make a copy that says for whom, for what and until when; its link works once, for ten minutes."""
     registry: Registry = request.app.state.registry
-    made = await make_copy(registry, caller, body.identifier, body.matter, body.case, datetime.now(UTC))
+    made = await make_copy(
+        registry, caller, body.identifier, body.matter, body.case, datetime.now(UTC), form=body.format
+    )
     return {
         "copy": str(made.copy.id),
         "sha256": made.copy.sha256.hex(),
@@ -306,7 +315,14 @@ async def department_copies(
     "/downloads/{link}",
     openapi_extra=audited("copy-fetched"),
     responses={
-        200: media("application/jose", "The marked copy"),
+        200: {
+            "description": "The marked copy",
+            "content": {
+                **media("application/jose", "")["content"],
+                **media("application/pdf", "", binary=True)["content"],
+                **media("application/ofd", "", binary=True)["content"],
+            },
+        },
         **documented(REGISTRY_PROBLEMS, [*CALLER_PROBLEMS, "link-spent", "object-missing", "object-altered"]),
     },
     summary="Fetch a marked copy, once",
@@ -318,8 +334,8 @@ async def downloads(
 ) -> Response:
     """Give the copy to the department that it was made for."""
     registry: Registry = request.app.state.registry
-    data = await fetch_copy(registry, caller, link, datetime.now(UTC))
-    return Response(data, media_type="application/jose", headers={"Cache-Control": "no-store"})
+    fetched = await fetch_copy(registry, caller, link, datetime.now(UTC))
+    return Response(fetched.data, media_type=fetched.media_type, headers={"Cache-Control": "no-store"})
 
 
 @router.get(

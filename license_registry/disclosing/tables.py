@@ -161,6 +161,7 @@ marked_copy = Table(
     Column("object_key", Text, nullable=False, unique=True),
     Column("sha256", BYTEA, nullable=False),
     Column("made_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("media_type", Text, nullable=False, server_default="application/jose"),
     Index("marked_copy_identifier", "identifier"),
 )
 
@@ -188,6 +189,7 @@ class MarkedCopy:
     object_key: str
     sha256: bytes
     made_at: datetime
+    media_type: str = "application/jose"
 
 
 async def add_copy(
@@ -201,7 +203,7 @@ async def add_copy(
     """Store a copy, its first link and its event together."""
     async with connection.transaction():
         await connection.execute(
-            "INSERT INTO license_registry.marked_copy VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            "INSERT INTO license_registry.marked_copy VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             new.id,
             new.identifier,
             new.department,
@@ -211,6 +213,7 @@ async def add_copy(
             new.object_key,
             new.sha256,
             new.made_at,
+            new.media_type,
         )
         await connection.execute(
             "INSERT INTO license_registry.download VALUES ($1, $2, $3, $4)",

@@ -17,6 +17,7 @@ from license_registry.issuing.holders import require_holders
 from license_registry.issuing.make import Made, make
 from license_registry.issuing.request import IssueRequest, Prepared, prepare
 from license_registry.issuing.requests import Held, InForce, Key
+from license_registry.issuing.seals import require_seals
 from license_registry.ports import Registry
 from license_registry.store.objects import ObjectExists
 from license_registry.tables import Licence
@@ -40,7 +41,8 @@ async def issue(
     1. Check type, whether the caller's authority issues it, fields, number, holder, presenter and dates.
     2. Look for an earlier answer to this key, then for a licence of this number in force: equal request → give it
        back; other request → refuse.
-    3. Ask the registers whether the holders are who they are said to be.
+    3. Look whether the authority has the seals that the type asks for; ask the registers whether the holders are who
+       they are said to be.
     4. Draw serial and status index; make identifier and credential; sign.
     5. Put the credential into the store. Dying after this leaves an object that nothing names. If the key is
        taken, by an object of before the database was restored, go to 2.
@@ -50,7 +52,7 @@ async def issue(
 
     Raises:
         LicenceTypeUnknown, IssuerNotEntitled, LicenceFieldsInvalid, NumberInvalid, HolderInvalid, HolderUnknown,
-        HolderDiffers, HolderEnded, ValidityInvalid, LicenceInForce, KeyInvalid, KeyReused, StoreFull,
+        HolderDiffers, HolderEnded, ValidityInvalid, LicenceInForce, KeyInvalid, KeyReused, SealLacking, StoreFull,
         StoreUnavailable: nothing was issued.
     """
     prepared = prepare(registry.types, registry.vault, caller, wanted, now)
@@ -66,6 +68,7 @@ async def issue(
             assert licence is not None  # licences are never deleted
             return Issued(licence, fresh=False)
         if not asked:
+            await require_seals(registry, caller.department, prepared.type, now)
             await require_holders(registry, prepared)
             asked = True
         serial, index = await tables.draw_numbers(registry.pool)

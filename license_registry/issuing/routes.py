@@ -87,6 +87,7 @@ def idempotency_key(request: Request, caller: Principal) -> Key | None:
                 "holder-ended",
                 "validity-invalid",
                 "licence-in-force",
+                "seal-lacking",
                 "issuing-key-invalid",
                 "issuing-key-reused",
                 "store-full",

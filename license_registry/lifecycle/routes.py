@@ -189,6 +189,7 @@ class NewVersion(BaseModel):
                 "holder-unknown",
                 "holder-differs",
                 "holder-ended",
+                "seal-lacking",
                 "validity-invalid",
                 "store-full",
                 "store-unavailable",

@@ -24,6 +24,7 @@ from license_registry.issuing.errors import HolderInvalid, LicenceInForce
 from license_registry.issuing.holders import require_holders
 from license_registry.issuing.make import Made, make
 from license_registry.issuing.request import IssueRequest, Prepared, prepare
+from license_registry.issuing.seals import require_seals
 from license_registry.lifecycle import tables as life_tables
 from license_registry.lifecycle.change import Wanted, actor_of, apply, locked, require_unreplaced
 from license_registry.lifecycle.rules import rules_of
@@ -101,6 +102,7 @@ async def new_version(
         next_state(old.state, wanted.operation, None, actor, operations=rules.operations)
         if ElicenceIdentifier.parse(identifier).version >= MOST_VERSIONS:
             raise OperationNotAllowed(_("a licence has at most {most} versions"), most=MOST_VERSIONS)
+        await require_seals(registry, caller.department, prepared.type, now)
         await require_holders(registry, prepared)
         serial, index = await tables.draw_numbers(registry.pool)
         made = make(registry, caller, prepared, serial, index, now, replaces=old)

@@ -20,6 +20,8 @@ from license_registry.disclosing.by_file import verify_upload
 from license_registry.disclosing.by_grant import dossier, see
 from license_registry.disclosing.copies import make_copy
 from license_registry.disclosing.routes import Identifier, Matter
+from license_registry.documents.drawing import Format
+from license_registry.documents.routes import DRAWING_PROBLEMS
 from license_registry.issuing.routes import CALLER_PROBLEMS, without_citizen_id
 from license_registry.lifecycle.states import STATE_NAMES, State
 from license_registry.ports import Registry
@@ -67,6 +69,12 @@ class IdentifierUse(Use):
     """A licence by its identifier."""
 
     ZZBS: Identifier
+
+
+class FileUse(IdentifierUse):
+    """A licence whose file is wanted; `format`: as a document, else the signed copy alone."""
+
+    format: Format | None = None
 
 
 class CodeUse(Use):
@@ -269,18 +277,20 @@ async def data_by_code(
     "/files",
     status_code=201,
     openapi_extra=audited("copy-made"),
-    responses=documented(REGISTRY_PROBLEMS, [*_BY_GRANT, "not-found", "store-full", "store-unavailable"]),
+    responses=documented(REGISTRY_PROBLEMS, [*_BY_GRANT, "not-found", *DRAWING_PROBLEMS]),
     summary="The file of a licence by its identifier 按证照标识获取证照文件",
 )
 async def files(
-    body: IdentifierUse,
+    body: FileUse,
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM))],
 ) -> FileMade:
     """Make a marked copy of what the grant shows; its link works once, for ten minutes, for the caller alone."""
     registry: Registry = request.app.state.registry
     now = datetime.now(UTC)
-    made = await make_copy(registry, caller, body.ZZBS, body.matter, body.case, now, body.use_cause)
+    made = await make_copy(
+        registry, caller, body.ZZBS, body.matter, body.case, now, body.use_cause, body.format
+    )
     return {
         "ZZBS": made.copy.identifier,
         "JZJZZZ": made.copy.department,

@@ -105,7 +105,12 @@ async def _record(registry: Registry, event: Event) -> None:
 
 
 async def _kept(pool: Any) -> AsyncIterator[list[Kept]]:
-    for statement, ordered_by in ((_LICENCES, "identifier"), (_COPIES, "key"), (_ARCHIVES, "key")):
+    for statement, ordered_by in (
+        (_LICENCES, "identifier"),
+        (_COPIES, "key"),
+        (_ARCHIVES, "key"),
+        (_DOCUMENTS, "key"),
+    ):
         after = ""
         while rows := await pool.fetch(statement, after, BATCH):
             yield [Kept(**row) for row in rows]
@@ -123,4 +128,8 @@ FROM license_registry.marked_copy WHERE object_key > $1 ORDER BY object_key LIMI
 _ARCHIVES = """
 SELECT NULL::text AS identifier, object_key AS key, sha256, sm3
 FROM license_registry.archive WHERE object_key > $1 ORDER BY object_key LIMIT $2
+"""
+_DOCUMENTS = """
+SELECT identifier, object_key AS key, sha256, sm3
+FROM license_registry.document WHERE object_key > $1 ORDER BY object_key LIMIT $2
 """

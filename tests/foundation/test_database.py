@@ -57,6 +57,8 @@ import foundation.identity.tables
 import foundation.ledger.tables
 import license_registry.app  # with the tables of all its rooms
 import license_registry.archive.tables
+import license_registry.documents.tables
+import license_registry.seals.tables
 import license_registry.tables
 from demonstration.parties import System
 from foundation import database

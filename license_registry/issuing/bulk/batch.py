@@ -22,8 +22,10 @@ from license_registry.issuing.issue import issue, require_equal, require_same_ho
 from license_registry.issuing.make import Made, make
 from license_registry.issuing.request import IssueRequest, Prepared, prepare
 from license_registry.issuing.requests import Held, InForce, Key
+from license_registry.issuing.seals import require_seals
 from license_registry.lifecycle.status_lists import PURPOSE
 from license_registry.ports import Registry
+from license_registry.seals.errors import SealLacking
 from license_registry.store.objects import ObjectExists, StoreFull, StoreUnavailable
 
 
@@ -61,7 +63,8 @@ async def issue_batch(
 ) -> None:
     """Issue the next rows of a job.
 
-    1. Check each request by itself, then against what is in force, then the holders by the registers.
+    1. Check each request by itself, then against what is in force, the seals of the authority
+       once for each type, then the holders by the registers.
     2. Draw numbers; make and sign all credentials; put them into the store. Dying up to here leaves objects that
        nothing names, and the job where it was.
     3. Write licences, events, results and the job's progress in one transaction: after it all rows are done, before
@@ -75,6 +78,7 @@ async def issue_batch(
     batch = _Open({}, {}, {})
     await asyncio.to_thread(_prepare, registry, caller, rows, batch, now)
     await _against_what_stands(registry, batch)
+    await _against_seals(registry, caller, batch, now)
     asked = list(batch.prepared.items())
     for (number, _), refusal in zip(
         asked, await refusals(registry, [prepared for _, prepared in asked]), strict=True
@@ -150,6 +154,15 @@ async def _against_what_stands(registry: Registry, batch: _Open) -> None:
                         batch.known(number, require_same_holder(mine[number], held))
                     except DomainError as error:
                         batch.refuse(number, error)
+
+
+async def _against_seals(registry: Registry, caller: Principal, batch: _Open, now: datetime) -> None:
+    for found in _types(batch):
+        try:
+            await require_seals(registry, caller.department, found, now)
+        except SealLacking as error:
+            for number in [n for n, prepared in batch.prepared.items() if prepared.type.id == found.id]:
+                batch.refuse(number, error)
 
 
 def _types(batch: _Open) -> list[LicenceType]:
