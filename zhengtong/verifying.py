@@ -16,6 +16,7 @@ from foundation.settings import Settings
 from foundation.signing import Algorithm, CertificateAuthority, PublicKey, decode_base64url
 from foundation.signing.chain import load_roots
 from license_registry.catalog.types import load_types
+from license_registry.credentials.key_binding import OLDEST_SECONDS, ExpectedBinding
 from license_registry.lifecycle.status_lists import StatusLists
 from license_registry.presenting.own_trust import own_keys, own_status_lists, own_types, root_pem
 from license_registry.verifying.archive import trust_within
@@ -42,6 +43,15 @@ from zhengtong.house import open_keys
 @click.option(
     "--seen", type=click.Path(path_type=Path), help="已用二维码的记录 · File of codes that were used here"
 )
+@click.option("--audience", help="持有人应向谁出示 · For whom the holder must have signed")
+@click.option("--nonce", help="验证方的随机数 · The question that the holder must have signed for")
+@click.option(
+    "--oldest",
+    default=OLDEST_SECONDS,
+    show_default=True,
+    type=click.IntRange(0),
+    help="出示的最大时长（秒）· Greatest age in seconds",
+)
 @JSON_OPTION
 @click.pass_obj
 @one_line
@@ -53,15 +63,25 @@ def verify(
     jwks: Path | None,
     status_list: Path | None,
     seen: Path | None,
+    audience: str | None,
+    nonce: str | None,
+    oldest: int,
     as_json: bool,
 ) -> None:
     now = datetime.now(UTC)
+    expected = None
+    if audience is not None and nonce is not None:
+        expected = ExpectedBinding(audience, nonce, int(now.timestamp()), oldest)
+    elif audience is not None or nonce is not None:
+        raise click.UsageError("--audience, --nonce")
     if bundle is None and jwks is None and root is not None and is_package(path):
         trust = trust_within(path.read_bytes(), path.name, load_roots(root.read_bytes()))
     else:
         trust = _trust(settings, bundle, root, jwks, status_list, now)
     first_use = None if seen is None else SeenCodes(seen, now.timestamp()).first_use
-    found = verify_path(path, trust, now, Ways(bundle is not None or status_list is not None, first_use))
+    found = verify_path(
+        path, trust, now, Ways(bundle is not None or status_list is not None, first_use, expected)
+    )
     if as_json:
         print_json(found.as_json())
     else:

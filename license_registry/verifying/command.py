@@ -11,6 +11,7 @@ from pathlib import Path
 from foundation.errors import DomainError
 from foundation.language import both
 from foundation.signing.chain import ChainBroken, load_roots
+from license_registry.credentials.key_binding import OLDEST_SECONDS, ExpectedBinding
 from license_registry.verifying.archive import trust_within
 from license_registry.verifying.bundle import open_bundle
 from license_registry.verifying.file import Ways, verify_path
@@ -35,9 +36,21 @@ def main(arguments: list[str] | None = None) -> int:
         "--root", type=Path, required=True, help="根证书 · Root certificate, from elsewhere (PEM)"
     )
     parser.add_argument("--seen", type=Path, help="已用二维码的记录 · File of codes that were used here")
+    parser.add_argument("--audience", help="持有人应向谁出示 · For whom the holder must have signed")
+    parser.add_argument("--nonce", help="验证方的随机数 · The question that the holder must have signed for")
+    parser.add_argument(
+        "--oldest", type=int, default=OLDEST_SECONDS, help="出示的最大时长（秒）· Greatest age in seconds"
+    )
     parser.add_argument("--json", action="store_true", help="JSON 输出 · Report as JSON")
     given = parser.parse_args(arguments)
     now = datetime.now(UTC)
+    if (given.audience is None) != (given.nonce is None):
+        parser.error("--audience, --nonce")
+    expected = (
+        None
+        if given.audience is None
+        else ExpectedBinding(given.audience, given.nonce, int(now.timestamp()), given.oldest)
+    )
     try:
         roots = load_roots(given.root.read_bytes())
         if given.bundle is not None:
@@ -45,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             trust = trust_within(given.file.read_bytes(), given.file.name, roots)
         first_use = None if given.seen is None else SeenCodes(given.seen, now.timestamp()).first_use
-        verdict = verify_path(given.file, trust, now, Ways(first_use=first_use))
+        verdict = verify_path(given.file, trust, now, Ways(first_use=first_use, expected=expected))
     except DomainError as error:
         return _unusable(both(error.message, **error.values))
     except ChainBroken as error:

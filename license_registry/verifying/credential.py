@@ -13,7 +13,7 @@ from license_registry.presenting.check import Result
 from license_registry.verifying.licence import CLOCK_SKEW_SECONDS, Shown, judge
 from license_registry.verifying.offline_code import OfflineCodeInvalid, dates_refused, read_code
 from license_registry.verifying.trust import Trust
-from license_registry.verifying.verdict import HOLDER_BINDING, Verdict, refused
+from license_registry.verifying.verdict import HOLDER_BINDING, SIGNATURE, Reason, Verdict, refused
 
 CREDENTIAL_KIND: Final = "credential"
 OFFLINE_KIND: Final = "offline-code"
@@ -35,11 +35,22 @@ def verify_credential(
     try:
         credential = sd_jwt.verify(text, trust.public_keys, binding=expected)
     except sd_jwt.CredentialInvalid as error:
+        if expected is not None:
+            return _unbound(text, trust, now, require_status, (error.message, error.values))
         return refused(CREDENTIAL_KIND, error.message, **error.values)
     shown = Shown(
         CREDENTIAL_KIND, str(credential.header["kid"]), credential, binding=credential.bound or None
     )
     return judge(shown, trust, now, require_status=require_status)
+
+
+def _unbound(text: str, trust: Trust, now: datetime, require_status: bool, reason: Reason) -> Verdict:
+    """Say which checks pass of a credential whose key binding does not hold; nothing of it is shown."""
+    bare = text.rpartition("~")[0] + "~"
+    verdict = verify_credential(bare, trust, now, require_status=require_status)
+    if not verdict.checks.get(SIGNATURE):
+        return verdict
+    return _not_presented(verdict, reason)
 
 
 def verify_offline_code(
@@ -65,11 +76,15 @@ def verify_offline_code(
     if late is None:
         return verdict
     # Of a code that is late or was copied nothing is shown: its holder has not presented it here and now.
+    return _not_presented(verdict, late)
+
+
+def _not_presented(verdict: Verdict, reason: Reason) -> Verdict:
     return Verdict(
-        OFFLINE_KIND,
+        verdict.kind,
         Result.VOID,
         {**verdict.checks, HOLDER_BINDING: False},
         {},
-        {**verdict.reasons, HOLDER_BINDING: late},
+        {**verdict.reasons, HOLDER_BINDING: reason},
         verdict.told,
     )

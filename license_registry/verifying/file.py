@@ -11,6 +11,7 @@ import orjson
 
 from foundation.language import _
 from foundation.signing import decode_base64url
+from license_registry.credentials.key_binding import ExpectedBinding
 from license_registry.verifying import images
 from license_registry.verifying.answer import ANSWER_TYPE, STATEMENT_TYPES, verify_answer
 from license_registry.verifying.archive import verify_archive
@@ -34,10 +35,12 @@ class Ways:
     Args:
         require_status: a licence of unknown status is not called valid; with a trust bundle one knows better.
         first_use: see `verify_offline_code`.
+        expected: what a holder must have signed for; only a presentation that has it is valid then.
     """
 
     require_status: bool = True
     first_use: Callable[[bytes, int], bool] | None = None
+    expected: ExpectedBinding | None = None
 
 
 def verify_path(path: Path, trust: Trust, now: datetime, ways: Ways) -> Verdict:
@@ -54,14 +57,18 @@ def verify_bytes(data: bytes, name: str, trust: Trust, now: datetime, ways: Ways
         PictureUnreadable: a picture without one QR code.
     """
     if data.startswith(ZIP):
+        if ways.expected is not None:
+            raise FileUnreadable(_("{file} is no presentation that its holder could have signed"), file=name)
         return verify_archive(data, name, trust)
     text = images.read_qr(data) if images.is_picture(data) else _text(data, name)
+    if ways.expected is not None and "~" not in text:
+        raise FileUnreadable(_("{file} is no presentation that its holder could have signed"), file=name)
     if text.startswith(PREFIX):
         return verify_offline_code(text, trust, now, ways.first_use)
     if text.startswith(ONLINE_PREFIX):
         raise FileUnreadable(_("this code is verified online, at the counter"))
     if "~" in text:
-        return verify_credential(text, trust, now, require_status=ways.require_status)
+        return verify_credential(text, trust, now, require_status=ways.require_status, expected=ways.expected)
     if text.count(".") == 2:
         typ = _type(text)
         if typ == COPY_TYPE:

@@ -1,7 +1,8 @@
-"""What a wallet shows (OpenID4VP 1.0 §8, `direct_post`): verified for this question, recorded, kept for who asked."""
+"""What a wallet shows (OpenID4VP 1.0 §8, in clear or encrypted): verified, recorded, kept for who asked."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -23,19 +24,30 @@ from license_registry.lifecycle.status_lists import PURPOSE
 from license_registry.ports import Registry
 from license_registry.presenting.check import Checked, check
 from license_registry.wallets import tables
+from license_registry.wallets.encryption import opened
 from license_registry.wallets.errors import AnswerRefused
-from license_registry.wallets.requests import QUERY_ID, client_id, open_request
+from license_registry.wallets.requests import QUERY_ID, client_id, open_request, response_key
 from license_registry.wallets.tables import AskedOfWallet
 
 
-async def take_answer(registry: Registry, request_id: str, state: str, vp_token: str, now: datetime) -> None:
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The form that a wallet sends: `vp_token` (as JSON) and `state`, or both encrypted within `response`."""
+
+    vp_token: str
+    state: str
+    response: str
+
+
+async def take_answer(registry: Registry, request_id: str, answer: Answer, now: datetime) -> None:
     """Take a wallet's answer to a request.
 
     1. Find the request; it is answered once, in time.
-    2. Verify the presentation: issuer, disclosures, type, and that the holder's key signed for this verifier and
+    2. Open it, where it was to be encrypted to the key of this request: what comes in clear then is not taken.
+    3. Verify the presentation: issuer, disclosures, type, and that the holder's key signed for this verifier and
        this nonce. What does not hold leaves the request open, for whoever sent it may not be the holder.
-    3. Check the licence as it is now.
-    4. Store the outcome, sealed, and record who verified it for which case, in one transaction: dying before its
+    4. Check the licence as it is now.
+    5. Store the outcome, sealed, and record who verified it for which case, in one transaction: dying before its
        end, the wallet can answer again.
 
     Dates are part of the outcome, not of what is refused here: the department is to learn that a licence is over.
@@ -44,6 +56,7 @@ async def take_answer(registry: Registry, request_id: str, state: str, vp_token:
         NotFound: no such request, answered, or expired. AnswerRefused: not what was asked, or it does not hold.
     """
     asked = await open_request(registry, request_id, now)
+    state, vp_token = _read(registry, asked, answer)
     if state != asked.id:
         raise AnswerRefused(_("the answer is for another request"))
     credential = _verified(registry, asked, _presentation(vp_token), now)
@@ -76,11 +89,23 @@ async def take_answer(registry: Registry, request_id: str, state: str, vp_token:
         )
 
 
-def _presentation(vp_token: str) -> str:
-    try:
-        said = orjson.loads(vp_token)
-    except orjson.JSONDecodeError as error:
-        raise AnswerRefused(_("vp_token is not JSON")) from error
+def _read(registry: Registry, asked: AskedOfWallet, answer: Answer) -> tuple[object, object]:
+    """Return `state` and `vp_token`, parsed, from whichever form was asked for."""
+    private = response_key(registry, asked)
+    if private is None:
+        if answer.response:
+            raise AnswerRefused(_("the answer was not to be encrypted"))
+        try:
+            return answer.state, orjson.loads(answer.vp_token)
+        except orjson.JSONDecodeError as error:
+            raise AnswerRefused(_("vp_token is not JSON")) from error
+    if answer.vp_token or not answer.response:
+        raise AnswerRefused(_("the answer was to be encrypted"))
+    said = opened(private, answer.response)
+    return said.get("state"), said.get("vp_token")
+
+
+def _presentation(said: object) -> str:
     match said:
         case dict() if list(said) == [QUERY_ID]:
             pass

@@ -23,6 +23,7 @@ from license_registry.credentials.issuer_keys import x5c
 from license_registry.credentials.sd_jwt import ALLOWED
 from license_registry.ports import Registry
 from license_registry.wallets import tables
+from license_registry.wallets.encryption import CIPHERS, new_key, public_half
 from license_registry.wallets.metadata import FORMAT, PROOF_ALGORITHMS
 from license_registry.wallets.tables import AskedOfWallet
 
@@ -52,9 +53,10 @@ async def ask(
     purpose: str,
     matter: str,
     case: str,
+    encrypted: bool,
     now: datetime,
 ) -> Asked:
-    """Make a request that one wallet can answer, within five minutes.
+    """Make a request that one wallet can answer, within five minutes; `encrypted`: to a key of this request alone.
 
     Raises:
         LicenceTypeUnknown: no such type. LicenceFieldsInvalid: the type has no such field.
@@ -63,8 +65,9 @@ async def ask(
     for place, name in enumerate(fields):
         if name not in wanted.schema["properties"]:
             raise LicenceFieldsInvalid(_("the licence type has no such field"), pointer=f"/fields/{place}")
+    request_id = secrets.token_urlsafe(20)
     request = AskedOfWallet(
-        id=secrets.token_urlsafe(20),
+        id=request_id,
         client_id=caller.id,
         department=caller.department,
         licence_type=licence_type,
@@ -76,6 +79,11 @@ async def ask(
         expires_at=now + timedelta(seconds=REQUEST_SECONDS),
         answered_at=None,
         sealed=None,
+        response_key=(
+            registry.vault.seal(new_key(secrets.token_urlsafe(12)), key_context(request_id))
+            if encrypted
+            else None
+        ),
     )
     await tables.add_request(registry.pool, request)
     link = urlencode(
@@ -106,7 +114,7 @@ def request_object(registry: Registry, request: AskedOfWallet, now: datetime) ->
         "aud": WALLETS_AUDIENCE,
         "client_id": own,
         "response_type": "vp_token",
-        "response_mode": "direct_post",
+        "response_mode": "direct_post" if request.response_key is None else "direct_post.jwt",
         "response_uri": f"{_address(registry, request.id)}/answer",
         "nonce": request.nonce,
         "state": request.id,
@@ -120,11 +128,35 @@ def request_object(registry: Registry, request: AskedOfWallet, now: datetime) ->
                     "kb-jwt_alg_values": [one.value for one in PROOF_ALGORITHMS],
                 }
             },
+            **_encrypted_to(registry, request),
         },
     }
     return sign_compact(
         _signer(registry), canonical_json(claims), REQUEST_TYPE, {"x5c": x5c(_chain(registry))}
     )
+
+
+def _encrypted_to(registry: Registry, request: AskedOfWallet) -> dict[str, Any]:
+    """Return what the client metadata say of encrypting (OpenID4VP 1.0 §5.1), if the answer is to be encrypted."""
+    private = response_key(registry, request)
+    if private is None:
+        return {}
+    return {
+        "jwks": {"keys": [public_half(private)]},
+        "encrypted_response_enc_values_supported": list(CIPHERS),
+    }
+
+
+def response_key(registry: Registry, request: AskedOfWallet) -> bytes | None:
+    """Return the private key that the answer to a request is encrypted to, or None where it comes in clear."""
+    if request.response_key is None:
+        return None
+    return registry.vault.open(request.response_key, key_context(request.id))
+
+
+def key_context(request_id: str) -> bytes:
+    """Return what the sealed key of a request is bound to; another context than the outcome's."""
+    return b"response key\0" + request_id.encode()
 
 
 def query(licence_type: LicenceType, fields: Sequence[str]) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from license_registry.issuing.routes import CALLER_PROBLEMS, without_citizen_id
 from license_registry.lifecycle.status_lists import PURPOSE
 from license_registry.ports import Registry
 from license_registry.problems import REGISTRY_PROBLEMS
-from license_registry.wallets.answers import take_answer
+from license_registry.wallets.answers import Answer, take_answer
+from license_registry.wallets.encryption import LARGEST
 from license_registry.wallets.errors import WalletGrantUnsupported, WalletTokenRefused
 from license_registry.wallets.issuance import issue_to_wallet, new_nonce
 from license_registry.wallets.metadata import (
@@ -74,6 +75,10 @@ class WalletRequest(BaseModel):
     purpose: FreeText
     matter: Annotated[Code, AfterValidator(without_citizen_id)]
     case: FreeText
+    encrypted: bool = Field(
+        default=False,
+        description="The wallet is to encrypt its answer (`direct_post.jwt`), as wallets of the HAIP profile expect",
+    )
 
 
 class OfferReply(TypedDict):
@@ -277,6 +282,7 @@ async def requests(
         body.purpose,
         body.matter,
         body.case,
+        body.encrypted,
         datetime.now(UTC),
     )
     return {
@@ -333,17 +339,18 @@ async def request_object_of(request_id: str, request: Request) -> Response:
         200: {"model": AnswerTaken},
         **documented(REGISTRY_PROBLEMS, ["invalid-request", "not-found", "wallet-answer-refused"]),
     },
-    summary="Where a wallet sends its answer (OpenID4VP 1.0 §8.2, direct_post)",
+    summary="Where a wallet sends its answer (OpenID4VP 1.0 §8.2 direct_post, §8.3 direct_post.jwt)",
 )
 async def answer(
     request_id: str,
     request: Request,
     vp_token: Annotated[str, Form(max_length=300_000)] = "",
     state: Annotated[str, Form(max_length=200)] = "",
+    response: Annotated[str, Form(max_length=LARGEST)] = "",
 ) -> Response:
     """Verify what a wallet shows and keep the outcome for the department that asked."""
     registry: Registry = request.app.state.registry
-    await take_answer(registry, request_id, state, vp_token, datetime.now(UTC))
+    await take_answer(registry, request_id, Answer(vp_token, state, response), datetime.now(UTC))
     return JSONResponse({}, headers=_FRESH)
 
 

@@ -55,6 +55,7 @@ wallet_request = Table(
     Column("expires_at", TIMESTAMP(timezone=True), nullable=False),
     Column("answered_at", TIMESTAMP(timezone=True)),
     Column("sealed", BYTEA),
+    Column("response_key", BYTEA),
 )
 
 
@@ -83,7 +84,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class AskedOfWallet:
-    """A request to present; what was answered stands sealed."""
+    """A request to present; what was answered stands sealed, and so does the key that it is encrypted to, if any."""
 
     id: str
     client_id: str
@@ -97,6 +98,7 @@ class AskedOfWallet:
     expires_at: datetime
     answered_at: datetime | None
     sealed: bytes | None
+    response_key: bytes | None
 
 
 async def add_offer(connection: Any, new: Offer) -> None:
@@ -175,8 +177,8 @@ async def add_request(connection: Any, new: AskedOfWallet) -> None:
     """Store a request to present."""
     await connection.execute(
         "INSERT INTO license_registry.wallet_request"
-        ' (id, client_id, department, licence_type, fields, purpose, matter, "case", nonce, expires_at)'
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        ' (id, client_id, department, licence_type, fields, purpose, matter, "case", nonce, expires_at,'
+        " response_key) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         new.id,
         new.client_id,
         new.department,
@@ -187,6 +189,7 @@ async def add_request(connection: Any, new: AskedOfWallet) -> None:
         new.case,
         new.nonce,
         new.expires_at,
+        new.response_key,
     )
 
 
@@ -199,9 +202,9 @@ async def find_request(connection: Any, request_id: str) -> AskedOfWallet | None
 
 
 async def answer_request(connection: Any, request_id: str, sealed: bytes, now: datetime) -> bool:
-    """Store an answer, and say whether it was the first one, in time."""
+    """Store an answer, and say whether it was the first one, in time; the key for it is forgotten."""
     done: str = await connection.execute(
-        "UPDATE license_registry.wallet_request SET answered_at = $3, sealed = $2"
+        "UPDATE license_registry.wallet_request SET answered_at = $3, sealed = $2, response_key = NULL"
         " WHERE id = $1 AND answered_at IS NULL AND expires_at > $3",
         request_id,
         sealed,
