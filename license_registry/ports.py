@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from foundation.identity.signing_in import SigningIn
 from foundation.sensitive import Vault
 from foundation.settings import Settings
 from foundation.signing import KeyStore
@@ -46,6 +47,7 @@ class Registry:
     Args:
         codes: shares round trips between verifications; None where they are few.
         drawing: processes that draw documents; None where few are drawn.
+        signing_in: where people sign in whom a wallet sends; None without an issuer of people.
     """
 
     settings: Settings
@@ -58,6 +60,12 @@ class Registry:
     holders: HolderRegister
     codes: Codes | None = None
     drawing: Drawing | None = None
+    signing_in: SigningIn | None = None
+
+    @property
+    def wallets_come_by_themselves(self) -> bool:
+        """Whether wallets are registered, and people can sign in."""
+        return self.signing_in is not None and bool(self.settings.wallet_clients)
 
     @property
     def issuer(self) -> str:

@@ -43,6 +43,7 @@ from foundation.identity import development_issuer
 from foundation.identity.guard import Guard
 from foundation.identity.people import PeopleVerifier
 from foundation.identity.routes import TOKEN_PURPOSE, AuthorisationServer
+from foundation.identity.signing_in import SigningIn
 from foundation.identity.tokens import TokenVerifier
 from foundation.ledger import VERIFIER_KEY_FILE, DirectoryTiles, LogSigner
 from foundation.ledger.sequencer import run_forever
@@ -183,6 +184,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             RegisteredHolders(pool, vault),
             codes,
             drawing,
+            _signing_in(settings, people, http),
         )
         await stack.enter_async_context(_task(work_forever(registry)))
         await publish_seeds(pool, read_seeds(), now)
@@ -236,6 +238,17 @@ def _people(settings: Settings, vault: Vault, http: httpx.AsyncClient) -> People
     if issuer is None:
         return None
     return PeopleVerifier(issuer, settings.people_audience, settings.people_citizen_id_claim, vault, http)
+
+
+def _signing_in(
+    settings: Settings, people: PeopleVerifier | None, http: httpx.AsyncClient
+) -> SigningIn | None:
+    if people is None:
+        return None
+    secret = settings.people_client_secret
+    return SigningIn(
+        people, settings.people_audience, None if secret is None else secret.get_secret_value(), http
+    )
 
 
 class _TokenKeys:
