@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from foundation.identity.signing_in import SigningIn
@@ -40,6 +40,21 @@ class HolderRegister(Protocol):
         """
 
 
+class Identities(Protocol):
+    """Who stands under several identifiers, as was decided of the registers; the registry does not know where."""
+
+    async def of(self, subject: bytes) -> list[bytes]:
+        """Return all blind indexes that stand for the one behind this one, which is among them."""
+
+
+class NoOtherIdentities:
+    """Everybody has one identifier."""
+
+    async def of(self, subject: bytes) -> list[bytes]:
+        """Return this one alone."""
+        return [subject]
+
+
 @dataclass(frozen=True, slots=True)
 class Registry:
     """Rooms of the registry reach everything that is not pure through this; `pool` is of asyncpg.
@@ -47,6 +62,7 @@ class Registry:
     Args:
         codes: shares round trips between verifications; None where they are few.
         drawing: processes that draw documents; None where few are drawn.
+        identities: who stands under several identifiers: their licences are found under each.
         signing_in: where people sign in whom a wallet sends; None without an issuer of people.
     """
 
@@ -61,6 +77,7 @@ class Registry:
     codes: Codes | None = None
     drawing: Drawing | None = None
     signing_in: SigningIn | None = None
+    identities: Identities = field(default_factory=NoOtherIdentities)
 
     @property
     def wallets_come_by_themselves(self) -> bool:

@@ -10,17 +10,28 @@ from typing import Any
 import orjson
 
 from exchange.ports import HeldLicence
+from exchange.registers.aliases import DECIDED
 from foundation.sensitive import Vault
 from license_registry.catalog.types import LicenceTypes
 from license_registry.lifecycle.states import State
 
+# Somebody holds what stands under any identifier that was decided to be theirs.
+_WHO = f"WITH who AS (SELECT $1::bytea AS holder UNION {DECIDED})"
 _IN_FORCE = """
-(l.holder = $1 OR l.identifier IN (SELECT identifier FROM license_registry.co_holder WHERE holder = $1))
+l.identifier IN (
+    SELECT identifier FROM license_registry.licence WHERE holder IN (SELECT holder FROM who)
+    UNION ALL SELECT identifier FROM license_registry.co_holder WHERE holder IN (SELECT holder FROM who)
+)
 AND l.type_code = ANY($2) AND l.state = $3 AND l.valid_from <= $4 AND (l.valid_until IS NULL OR l.valid_until >= $4)
 """
-_EXISTS = f"SELECT EXISTS (SELECT FROM license_registry.licence l WHERE {_IN_FORCE})"  # noqa: S608 -- constants
+_EXISTS = f"{_WHO} SELECT EXISTS (SELECT FROM license_registry.licence l WHERE {_IN_FORCE})"  # noqa: S608 -- constants
+_OWN = (
+    "(l.holder = $1 OR EXISTS (SELECT FROM license_registry.co_holder c"
+    " WHERE c.identifier = l.identifier AND c.holder = $1))"
+)
 _NEWEST = (
-    "SELECT l.identifier, l.division, l.issued_at, l.sealed, l.number, l.issuer_name, l.issued_on, l.valid_from,"  # noqa: S608
+    f"{_WHO} SELECT NOT {_OWN} AS merged, l.identifier,"  # noqa: S608 -- constants
+    " l.division, l.issued_at, l.sealed, l.number, l.issuer_name, l.issued_on, l.valid_from,"
     " l.valid_until FROM license_registry.licence l"
     f" WHERE {_IN_FORCE} ORDER BY l.issued_on DESC, l.issued_at DESC LIMIT 1"
 )
@@ -57,7 +68,7 @@ class RegisteredLicences:
         row = await self._pool.fetchrow(_NEWEST, holder, self._codes[licence_type], State.VALID.value, day)
         if row is None:
             return None
-        return HeldLicence(row["division"], row["issued_at"], partial(self._opened, row))
+        return HeldLicence(row["division"], row["issued_at"], partial(self._opened, row), row["merged"])
 
     def _opened(self, row: Any) -> Mapping[str, Any]:
         until = row["valid_until"]

@@ -64,6 +64,7 @@ from license_registry.store.objects import open_store
 from license_registry.wallets.requests import PURPOSE as REQUEST_PURPOSE
 from zhengtong.case_archives import StoredArchives
 from zhengtong.contacts import MappedContacts
+from zhengtong.decided_identities import DecidedIdentities
 from zhengtong.held_licences import RegisteredLicences
 from zhengtong.holders import RegisteredHolders
 from zhengtong.licence_changes import FollowedLicences
@@ -176,6 +177,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             codes,
             drawing,
             _signing_in(settings, people, http),
+            DecidedIdentities(pool),
         )
         await stack.enter_async_context(beside("issuing", lambda: work_forever(registry)))
         await publish_seeds(pool, read_seeds(), now)

@@ -258,7 +258,13 @@ async def _find_licences(
             return None
         content = {**held.values(), "division": held.division}
         return holder, RegisterRow(
-            holder, content, None, resource.lead_source, held.issued_at, resource.version
+            holder,
+            content,
+            None,
+            resource.lead_source,
+            held.issued_at,
+            resource.version,
+            merged=held.merged,
         )
 
     found = await asyncio.gather(*(look(holder) for holder in holders))

@@ -241,6 +241,9 @@ def followed(name: str) -> str:
     return f"NOT EXISTS ({alone}){rows}"
 
 
+DECIDED = "SELECT alias FROM exchange.alias WHERE subject = $1 AND basis = 'decided' AND alias <> $1"
+"""SQL: the identifiers that a person decided to be of one subject with $1, in one step."""
+
 _ROW_OF = """
 SELECT a.subject FROM exchange.alias a JOIN exchange.{table} r ON r.subject = a.subject
 WHERE a.alias = $1 AND NOT EXISTS (SELECT FROM exchange.{table} o WHERE o.subject = $1)

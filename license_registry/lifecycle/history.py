@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from foundation.errors import NotFound
@@ -30,6 +31,7 @@ async def history(registry: Registry, caller: Principal, identifier: str) -> His
     Raises:
         NotFound: there is none, or not for this caller.
     """
+    theirs = [] if caller.subject is None else await registry.identities.of(caller.subject)
     async with (
         registry.pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
@@ -40,17 +42,17 @@ async def history(registry: Registry, caller: Principal, identifier: str) -> His
             if found is None:
                 raise NotFound(_("no such licence"))
             versions.append((found, await life_tables.life_of(connection, each)))
-        if not any(_may_see(caller, found, life) for found, life in versions):
+        if not any(_may_see(caller, theirs, found, life) for found, life in versions):
             raise NotFound(_("no such licence"))
         changes = await life_tables.changes_of(connection, [found.identifier for found, _life in versions])
     return History(tuple(versions), tuple(changes))
 
 
-def _may_see(caller: Principal, licence: Licence, life: Life) -> bool:
+def _may_see(caller: Principal, theirs: Sequence[bytes], licence: Licence, life: Life) -> bool:
     if Role.AUDITOR in caller.roles:
         return True
     if caller.subject is not None:
-        return caller.subject in (licence.holder, licence.presenter)
+        return licence.holder in theirs or licence.presenter in theirs
     return Role.ISSUING_AUTHORITY in caller.roles and caller.department in (
         licence.issuer,
         life.transferred_to,

@@ -19,6 +19,7 @@ from foundation.language import _
 from license_registry import tables as licences
 from license_registry.audit.event import happened
 from license_registry.catalog.types import require_type
+from license_registry.identities import presentable_by
 from license_registry.lifecycle.states import State
 from license_registry.ports import Registry
 from license_registry.presenting.present import own_licence
@@ -142,7 +143,7 @@ async def come_back(registry: Registry, cookie: str, returned: Returned, now: da
     wanted = require_type(registry.types, said.licence_type)
     theirs = [
         each
-        for each in await licences.of_presenter(registry.pool, person.subject)
+        for each in await presentable_by(registry, person.subject)
         if each.state is State.VALID and each.type_code == wanted.type_code
     ]
     return Choice(ticket, said.licence_type, said.client_id, said.redirect_uri, theirs)
