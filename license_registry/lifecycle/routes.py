@@ -18,7 +18,7 @@ from foundation.text import Code, FreeText
 from license_registry.issuing.form import FieldValue, without_citizen_id
 from license_registry.issuing.routes import CALLER_PROBLEMS, LicenceReply, shown
 from license_registry.lifecycle.change import Wanted, change_state
-from license_registry.lifecycle.history import history
+from license_registry.lifecycle.history import History, history
 from license_registry.lifecycle.states import VERSIONING, Operation, State
 from license_registry.lifecycle.status_lists import TTL_SECONDS
 from license_registry.lifecycle.tables import Life
@@ -227,7 +227,11 @@ async def whole_history(
 ) -> HistoryReply:
     """Tell what befell a licence; each `statement` is a compact JWS by a key of `/jwks.json`."""
     registry: Registry = request.app.state.registry
-    found = await history(registry, caller, identifier)
+    return shown_history(await history(registry, caller, identifier))
+
+
+def shown_history(found: History) -> HistoryReply:
+    """Return a history for a reply."""
     return {
         "versions": [{**shown(licence), **shown_life(life)} for licence, life in found.versions],
         "changes": [
