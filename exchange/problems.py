@@ -85,6 +85,7 @@ EXCHANGE_PROBLEMS: ProblemTable = {
         503, _("The store of archives cannot be reached"), {"Retry-After": "5"}
     ),
     "not-supervised": ProblemKind(403, _("The department does not supervise this subject")),
+    "list-of-another": ProblemKind(403, _("The department does not keep this list")),
     "entry-invalid": ProblemKind(422, _("The entry cannot be")),
     "entry-stands": ProblemKind(409, _("There is another entry of this id")),
     "receipt-not-included": ProblemKind(409, _("The record is not in the log yet")),
