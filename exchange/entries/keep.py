@@ -7,6 +7,7 @@ the kind looks at the entries themselves, so it sees what is written here as soo
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
@@ -89,6 +90,24 @@ async def enter(exchange: Exchange, caller: Principal, subject: Subject, new: En
         refused = replace(new, subject=blind or b"")
         await exchange.recorder.record(_recorded("refused", caller, refused, now, reason=refusal.code))
         raise
+
+
+async def enter_many(
+    exchange: Exchange, caller: Principal, wanted: Sequence[tuple[Subject, Entry]], now: datetime
+) -> list[str | None]:
+    """Put entries on the caller's lists, each by itself, and return in step why one is refused; None: it stands.
+
+    Dying in between leaves the first of them; sent again, they stand as they are and the rest follows.
+    """
+    said: list[str | None] = []
+    for subject, new in wanted:
+        try:
+            await enter(exchange, caller, subject, new, now)
+        except DomainError as refusal:
+            said.append(refusal.code)
+        else:
+            said.append(None)
+    return said
 
 
 async def end(exchange: Exchange, caller: Principal, entry_id: uuid.UUID, on: date, now: datetime) -> Listed:

@@ -45,6 +45,20 @@ class ListedEntries(BaseModel):
     next: UUID | None
 
 
+class SentEntry(BaseModel):
+    """What became of an entry that was sent: it `stands`, or why it is refused (`problem`, as of a single one)."""
+
+    id: UUID
+    stands: bool
+    problem: str | None
+
+
+class SentEntries(BaseModel):
+    """What became of each entry, in the order in which they were sent."""
+
+    entries: list[SentEntry]
+
+
 class ListedSubject(BaseModel):
     """Whom an entry is about: `citizen-id`, `uscc` or `registration-number`, and the identifier."""
 

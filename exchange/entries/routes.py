@@ -12,7 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from exchange.entries import keep, tables
 from exchange.entries.entry import Subject
-from exchange.entries.replies import ListedEntries, ListedEntry, ListedEntryInFull, Lists, ListShown
+from exchange.entries.replies import (
+    ListedEntries,
+    ListedEntry,
+    ListedEntryInFull,
+    Lists,
+    ListShown,
+    SentEntries,
+)
 from exchange.entries.tables import EntryList, Listed
 from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
@@ -64,6 +71,14 @@ class ListedEntryRequest(BaseModel):
     decided_on: date
     until: date | None = None
     text: Annotated[str, Field(min_length=1, max_length=5000)]
+
+
+class ListedEntriesRequest(BaseModel):
+    """Up to 500 entries."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    entries: Annotated[list[ListedEntryRequest], Field(min_length=1, max_length=500)]
 
 
 class EndRequest(BaseModel):
@@ -128,9 +143,31 @@ async def listed(
 ) -> dict[str, Any]:
     """From then on a claim `no-entry` of its kind is a mismatch; the same `id` again changes nothing."""
     exchange: Exchange = request.app.state.exchange
-    new = Entry(body.id, b"", body.kind, "", body.decided_on, body.until, body.text, "")
-    subject = Subject(body.subject.kind, body.subject.identifier)
-    return _shown(await keep.enter(exchange, caller, subject, new, datetime.now(UTC)))
+    return _shown(await keep.enter(exchange, caller, *_read(body), datetime.now(UTC)))
+
+
+@router.post(
+    "/entries/many",
+    openapi_extra=audited("listed-entry"),
+    response_model=SentEntries,
+    responses=documented(EXCHANGE_PROBLEMS, [*_CALLER, "malformed-body"]),
+    summary="Put many entries on lists that my department keeps 批量列入名单",
+)
+async def many_listed(
+    body: ListedEntriesRequest,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM))],
+) -> dict[str, Any]:
+    """Take each as if it were sent alone; one that is refused holds up no other, and all can be sent again."""
+    exchange: Exchange = request.app.state.exchange
+    wanted = [_read(each) for each in body.entries]
+    said = await keep.enter_many(exchange, caller, wanted, datetime.now(UTC))
+    return {
+        "entries": [
+            {"id": each.id, "stands": problem is None, "problem": problem}
+            for each, problem in zip(body.entries, said, strict=True)
+        ]
+    }
 
 
 @router.get(
@@ -191,6 +228,11 @@ async def ended(
     """Let it count no longer from a day on; one that was ended before stays as it is."""
     exchange: Exchange = request.app.state.exchange
     return _shown(await keep.end(exchange, caller, entry, body.on, datetime.now(UTC)))
+
+
+def _read(body: ListedEntryRequest) -> tuple[Subject, Entry]:
+    new = Entry(body.id, b"", body.kind, "", body.decided_on, body.until, body.text, "")
+    return Subject(body.subject.kind, body.subject.identifier), new
 
 
 def _shown(each: Entry | Listed) -> dict[str, Any]:

@@ -57,8 +57,8 @@ def clean(service: Service, asking: System, subject: str = PERSON, kind: str = K
     return str(reply.json()["results"]["clean"])
 
 
-def enter(service: Service, system: System, **changes: Any) -> httpx.Response:
-    body = {
+def entry(**changes: Any) -> dict[str, Any]:
+    return {
         "id": str(uuid.uuid4()),
         "kind": KIND,
         "subject": {"kind": "citizen-id", "identifier": PERSON},
@@ -66,7 +66,10 @@ def enter(service: Service, system: System, **changes: Any) -> httpx.Response:
         "text": "拒不履行生效判决",
         **changes,
     }
-    return system.call(service.http, "POST", "/exchange/v1/entries", body)
+
+
+def enter(service: Service, system: System, **changes: Any) -> httpx.Response:
+    return system.call(service.http, "POST", "/exchange/v1/entries", entry(**changes))
 
 
 def end(service: Service, system: System, entry: str, on: str) -> httpx.Response:
@@ -173,6 +176,31 @@ def test_a_list_is_read_page_by_page_without_names(service: Service, court: Syst
         for each in found
         if each["ended_on"] is None and (each["until"] is None or date.fromisoformat(each["until"]) >= TODAY)
     ]
+
+
+def test_of_many_each_is_taken_as_if_it_came_alone(service: Service, court: System) -> None:
+    sent = [
+        entry(until=day(-1)),
+        entry(kind="no-such-list"),
+        entry(subject={"kind": "citizen-id", "identifier": "1"}),
+        entry(until=day(-1), subject={"kind": "uscc", "identifier": "91350100M000100Y43"}),
+    ]
+    body = {"entries": [*sent, {**sent[0], "text": "别的"}]}
+    for _turn in range(2):
+        reply = court.call(service.http, "POST", "/exchange/v1/entries/many", body)
+        assert reply.status_code == 200, reply.text
+        assert [(each["stands"], each["problem"]) for each in reply.json()["entries"]] == [
+            (True, None),
+            (False, "list-of-another"),
+            (False, "subject-malformed"),
+            (True, None),
+            (False, "entry-stands"),
+        ]
+    assert records(service, sent[0]["id"]) == ["entered", "entry-stands", "entry-stands"]
+    assert records(service, sent[1]["id"]) == ["list-of-another"] * 2
+    beyond = {"entries": [entry() for _turn in range(501)]}
+    reply = court.call(service.http, "POST", "/exchange/v1/entries/many", beyond)
+    assert code_of(reply) == (422, "invalid-request")
 
 
 def test_the_same_entry_at_once_stands_once(service: Service, court: System) -> None:
