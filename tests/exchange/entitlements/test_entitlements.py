@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -258,6 +259,27 @@ def test_who_refuses_is_given_nothing(service: Service, visits: System) -> None:
     (shown,) = visits.call(service.http, "GET", f"{path}?state=refused").json()["found"]
     assert (shown["id"], shown["due_at"]) == (found, None)
     assert visits.call(service.http, "GET", f"{path}?state=accepted").json()["found"] == []
+
+
+def test_of_answers_at_once_one_stands(service: Service, visits: System) -> None:
+    run_id, found = tell(service, visits, "home-care-visits")
+    headers = service.person(OLD)
+    path = f"/exchange/v1/me/entitlements/{found}/answer"
+    with ThreadPoolExecutor(8) as threads:
+        replies = list(
+            threads.map(
+                lambda turn: (
+                    service.http.post(path, json={"accepted": turn % 2 == 0}, headers=headers).status_code
+                ),
+                range(16),
+            )
+        )
+    assert sorted(replies) == [200] * 8 + [409] * 8
+    counted, due = report(service, visits, run_id)
+    assert sum(counted.values()) == 1
+    assert len(messages(service, found)) == due == counted.get("accepted", 0)
+    answers = [outcome for event, outcome in records(service, run_id) if event == "entitlement-answer"]
+    assert answers == list(counted)
 
 
 def test_after_the_last_day_nobody_answers_any_more(service: Service, visits: System) -> None:
