@@ -241,8 +241,10 @@ def followed(name: str) -> str:
     return f"NOT EXISTS ({alone}){rows}"
 
 
-DECIDED = "SELECT alias FROM exchange.alias WHERE subject = $1 AND basis = 'decided' AND alias <> $1"
-"""SQL: the identifiers that a person decided to be of one subject with $1, in one step."""
+def decided_with(column: str) -> str:
+    """Return the SQL to join the aliases `a` that a person decided to be of one subject with what a column names."""
+    return f"exchange.alias a ON a.subject = {column} AND a.basis = 'decided'"
+
 
 _ROW_OF = """
 SELECT a.subject FROM exchange.alias a JOIN exchange.{table} r ON r.subject = a.subject
