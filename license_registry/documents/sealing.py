@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Sequence, Set
 from datetime import datetime
@@ -60,7 +61,7 @@ async def _put(
 ) -> bytes | None:
     """Return the sealed package; None, with the seal among the refused, if one is not in force after all."""
     read = [read_seal(each.der) for each in chosen]
-    files = package.unpacked(drawn)
+    files = await asyncio.to_thread(package.unpacked, drawn)
     places = sealing.places(files, tuple(each.content for each in read))
     files = sealing.named(files, len(chosen))
     for number, (each, seal, place) in enumerate(zip(chosen, read, places, strict=True)):
@@ -75,7 +76,7 @@ async def _put(
             refused.add(each.id)
             return None
         files |= signed.files(stamp.der)
-    return package.packed(files)
+    return await asyncio.to_thread(package.packed, files)
 
 
 def _method(seal: Seal) -> str:

@@ -103,15 +103,17 @@ def verify_ofd(data: bytes, name: str, trust: Trust, now: datetime, *, require_s
     for each in signatures:
         parts[each.path] = _verify(each, files, apart, roots, now)
     sealed = _together(list(parts.values()))
-    parts |= _inside(files, trust, now, require_status)
-    result = _together(list(parts.values())) if entries else Result.INSUFFICIENT_DATA
+    inside = _inside(files, trust, now, require_status)
+    result = _together([*parts.values(), *inside.values()]) if entries else Result.INSUFFICIENT_DATA
     reasons: dict[str, Reason] = {} if entries else {SEALS: (_("the document has no seal"), {})}
     checks = {SEALS: _PASSED.get(sealed, False) if entries else None}
     if not trust.keys and any(path.endswith((_CREDENTIAL, _COPY)) for path in files):
         checks[STATUS] = None
         reasons[STATUS] = (_("what the licence inside is worth is told by a trust bundle"), {})
         result = Result.INSUFFICIENT_DATA if result is Result.VALID else result
-    return Verdict(KIND, result, checks, reasons=reasons, parts=parts)
+    # A path that is called a seal and a licence at once is told as the seal that it is not.
+    told = {**parts, **{path: part for path, part in inside.items() if path not in parts}}
+    return Verdict(KIND, result, checks, reasons=reasons, parts=told)
 
 
 _PASSED: Final = {Result.VALID: True, Result.INSUFFICIENT_DATA: None}

@@ -18,6 +18,7 @@ import orjson
 from click.testing import CliRunner
 
 from demonstration.parties import System
+from foundation.identity.principals import Role
 from foundation.settings import Settings
 from foundation.signing import CertificateAuthority
 from foundation.signing.chain import load_roots
@@ -37,12 +38,13 @@ from license_registry.verifying.file import Ways, verify_bytes
 from license_registry.verifying.trust import Trust
 from license_registry.verifying.verdict import Verdict
 from tests.conftest import MARKET, Service
-from tests.license_registry.conftest import AUTHORITY, PERSON, issued, registry, request
+from tests.license_registry.conftest import AUTHORITY, PERSON, issued, problem, registry, request
 from tests.license_registry.documents.test_documents import ask, events
 from tests.license_registry.seals.test_register import make, operate
 from zhengtong.verifying import trust_bundle, verify
 
 OFD = "{http://www.ofdspec.org/2016}"
+UPLOAD = "/registry/v1/file-verifications"
 SIGNATURE = "Doc_0/Signs/Sign_{}/Signature.xml"
 
 
@@ -93,6 +95,12 @@ def test_an_ofd_is_sealed_once_and_verified_by_both_commands(
     # The root alone tells of the seal; what the licence is worth it does not.
     assert verify_alone([str(file), "--root", str(root)]) == 1
     assert told(service, file, 1, "--root", str(root))["checks"] == {"seals": True, "status": None}
+
+    # A counter asks over HTTP what a licence is worth today; a seal does not say.
+    token = service.system("hall", Role.COUNTER).token(service.http, "urn:zhengtong:license-registry")
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/octet-stream"}
+    uploaded = service.http.post(f"{UPLOAD}?case=2025-1", content=data, headers=headers)
+    assert problem(uploaded) == (422, "file-unreadable")
 
     files = unpacked(data)
     page = "Doc_0/Pages/Page_0/Content.xml"

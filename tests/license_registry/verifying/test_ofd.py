@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from cryptography import x509
 
 from foundation.signing.chain import load_roots
 from license_registry.documents.ofd.package import packed, unpacked
+from license_registry.documents.written import Attached
 from license_registry.presenting.check import Result
+from license_registry.presenting.own_trust import own_keys
 from license_registry.seals.checks import sm3
 from license_registry.seals.make import put_seal
 from license_registry.verifying.errors import FileUnreadable
@@ -20,8 +23,10 @@ from license_registry.verifying.file import Ways, verify_bytes
 from license_registry.verifying.trust import Trust
 from license_registry.verifying.verdict import Verdict
 from tests.conftest import SHARED
+from tests.license_registry.documents.conftest import written
 from tests.license_registry.documents.packages import sealed_files
 from tests.license_registry.seals.conftest import NOW, Sealed, made
+from tests.license_registry.verifying.conftest import registry_in_small
 
 __all__ = ["made"]
 
@@ -124,6 +129,24 @@ def test_a_second_entry_that_is_none_does_not_hide(made: Sealed) -> None:
     found = verdict(packed(sealed_files(made, change=named_twice)), roots(made))
     assert (found.result, found.checks) == (Result.VOID, {"seals": False})
     assert [part.valid for part in found.parts.values()] == [False, True]
+
+
+def test_a_licence_does_not_stand_for_a_seal(made: Sealed, tmp_path: Path) -> None:
+    """A genuine credential, listed as the one seal of forged pages."""
+    house = registry_in_small(tmp_path)
+    text = house.credential(iat=int(NOW.timestamp()) - 60, valid_until=None)
+    words = written(attached=(Attached("credential.sdjwt", "application/dc+sd-jwt", "电子凭证", text),))
+    files = sealed_files(made, words=words)
+    trust = Trust(own_keys(house.keys), roots=roots(made))
+    status = Ways(require_status=False)
+    good = verify_bytes(packed(files), "file.ofd", trust, NOW, status)
+    assert good.valid, good.as_json()
+    listed = files["Doc_0/Signs/Signatures.xml"]
+    forged = listed.replace(b"/Doc_0/Signs/Sign_0/Signature.xml", b"/Doc_0/Attachs/credential.sdjwt")
+    files = {**files, "Doc_0/Signs/Signatures.xml": forged}
+    found = verify_bytes(packed(files), "file.ofd", trust, NOW, status)
+    assert (found.result, found.checks) == (Result.VOID, {"seals": False})
+    assert [part.kind for part in found.parts.values()] == ["seal"]
 
 
 def test_weak_digests_and_entities_are_not_read(made: Sealed) -> None:
