@@ -31,6 +31,7 @@ from demonstration import city
 from demonstration.bringing_in import Opening, Way, by_pipeline
 from demonstration.counter import tell_plan
 from demonstration.parties import System, sign_in
+from demonstration.sealing import tell_seal
 from demonstration.transcript import Transcript
 from exchange.audit.receipt import answer_digest
 from exchange.queries.answer import TYPE as ANSWER_TYPE
@@ -247,6 +248,7 @@ class Story:
     def _serve(self) -> subprocess.Popen[bytes]:
         environment = {
             **os.environ,
+            "ZHENGTONG_REQUIRED_SEALS": "required",
             "ZHENGTONG_DEVELOPMENT_ISSUER": str(self.settings.development_issuer).lower(),
         }
         output = (self.folder / "service.out").open("wb")
@@ -282,6 +284,9 @@ class Story:
     # 3. Everything else
 
     def _tell_over_http(self, http: httpx.Client, cast: Cast) -> None:
+        first = next(self._clean_credentials(), None)
+        if first is not None:
+            tell_seal(self.transcript, http, cast.market, lambda: _ask_for(http, cast, first))
         issued = self._issue(http, cast)
         if not issued:
             raise StoryBroken(_("no licence could be issued, so nothing further can be told"))
@@ -293,29 +298,9 @@ class Story:
         told = self.transcript
         wanted = list(islice(self._clean_credentials(), LICENCES))
         with told.chapter(_("The market regulator issues signed e-licences (business licences)")):
-
-            def issue(credential: dict[str, Any]) -> httpx.Response:
-                fields = {
-                    name: credential[name]
-                    for name in (
-                        "holder_name", "holder_code", "entity_type", "representative_name",
-                        "registered_capital", "established_on", "business_scope", "address",
-                    )
-                    if credential.get(name) is not None and credential.get(name) != "N/A"
-                }  # fmt: skip
-                body = {
-                    "licence_type": "business-licence",
-                    "number": credential["licence_number"],
-                    "fields": fields,
-                    "valid_from": credential["valid_from"],
-                    "valid_until": credential["valid_to"],
-                    "presenter": credential["representative_id"],
-                }
-                return cast.market.call(http, "POST", "/registry/v1/licences", body)
-
             cast.market.token(http, "urn:zhengtong:license-registry")
             with ThreadPoolExecutor(4) as several:
-                replies = list(several.map(issue, wanted))
+                replies = list(several.map(lambda one: _ask_for(http, cast, one), wanted))
             fresh = sum(reply.status_code == 201 for reply in replies)
             known = sum(reply.status_code == 200 for reply in replies)
             unknown = sum(
@@ -564,6 +549,27 @@ class Story:
         if not done.stdout:
             raise StoryBroken(_("a command said nothing but: {said}"), said=done.stderr[-300:])
         return done
+
+
+def _ask_for(http: httpx.Client, cast: Cast, credential: dict[str, Any]) -> httpx.Response:
+    """Ask the registry, as the market regulator, for the licence that is in its file."""
+    fields = {
+        name: credential[name]
+        for name in (
+            "holder_name", "holder_code", "entity_type", "representative_name",
+            "registered_capital", "established_on", "business_scope", "address",
+        )
+        if credential.get(name) is not None and credential.get(name) != "N/A"
+    }  # fmt: skip
+    body = {
+        "licence_type": "business-licence",
+        "number": credential["licence_number"],
+        "fields": fields,
+        "valid_from": credential["valid_from"],
+        "valid_until": credential["valid_to"],
+        "presenter": credential["representative_id"],
+    }
+    return cast.market.call(http, "POST", "/registry/v1/licences", body)
 
 
 def _references(path: Path) -> Iterator[city.EntityRef]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from license_registry.lifecycle.status_lists import StatusLists
 from license_registry.presenting.own_trust import own_keys, own_status_lists, own_types, root_pem
 from license_registry.verifying.archive import trust_within
 from license_registry.verifying.bundle import make_bundle, open_bundle
-from license_registry.verifying.file import Ways, is_package, verify_path
+from license_registry.verifying.file import Ways, is_ofd, is_package, verify_bytes
 from license_registry.verifying.report import lines
 from license_registry.verifying.seen import SeenCodes
 from license_registry.verifying.trust import BUNDLE, Trust, TrustedKey
@@ -74,13 +75,19 @@ def verify(
         expected = ExpectedBinding(audience, nonce, int(now.timestamp()), oldest)
     elif audience is not None or nonce is not None:
         raise click.UsageError("--audience, --nonce")
-    if bundle is None and jwks is None and root is not None and is_package(path):
-        trust = trust_within(path.read_bytes(), path.name, load_roots(root.read_bytes()))
+    data = path.read_bytes()
+    alone = bundle is None and jwks is None and root is not None
+    if alone and is_package(data):
+        trust = trust_within(data, path.name, load_roots(_root(settings, root, now)))
+    elif is_ofd(data):
+        # Of seals the root is trusted; without one it is the house's own, as its keys are for the licence inside.
+        trust = Trust({}) if alone else _trust(settings, bundle, root, jwks, status_list, now)
+        trust = replace(trust, roots=load_roots(_root(settings, root, now)))
     else:
         trust = _trust(settings, bundle, root, jwks, status_list, now)
     first_use = None if seen is None else SeenCodes(seen, now.timestamp()).first_use
-    found = verify_path(
-        path, trust, now, Ways(bundle is not None or status_list is not None, first_use, expected)
+    found = verify_bytes(
+        data, path.name, trust, now, Ways(bundle is not None or status_list is not None, first_use, expected)
     )
     if as_json:
         print_json(found.as_json())

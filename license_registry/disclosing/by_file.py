@@ -10,13 +10,15 @@ from typing import Any
 
 from foundation.errors import NotFound
 from foundation.identity.principals import Principal
+from foundation.language import _
 from license_registry import tables as licences
 from license_registry.audit.event import happened
 from license_registry.credentials.sd_jwt import CredentialInvalid, claims_of
 from license_registry.ports import Registry
 from license_registry.presenting.own_trust import current_trust
 from license_registry.verifying import images
-from license_registry.verifying.file import Ways, verify_bytes
+from license_registry.verifying.errors import FileUnreadable
+from license_registry.verifying.file import Ways, is_ofd, verify_bytes
 from license_registry.verifying.trust import Trust
 from license_registry.verifying.verdict import Verdict
 
@@ -34,6 +36,9 @@ async def verify_upload(
     Raises:
         FileUnreadable, PictureUnreadable: it is nothing of ours.
     """
+    if is_ofd(data):
+        # A good seal does not tell the state of the licence; what lies inside of it does, and is what is sent here.
+        raise FileUnreadable(_("{file} holds no licence"), file=NAME)
     text = data
     if images.is_picture(data):
         # Drawn pictures cost; other requests need not wait for them.

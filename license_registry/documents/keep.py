@@ -20,6 +20,7 @@ from license_registry.credentials import sd_jwt
 from license_registry.documents import tables
 from license_registry.documents.drawing import Format, draw
 from license_registry.documents.errors import TemplateLacking
+from license_registry.documents.sealing import sealed
 from license_registry.documents.tables import Document
 from license_registry.documents.template import Template
 from license_registry.documents.written import Attached, Written, write_out
@@ -43,7 +44,7 @@ async def give(registry: Registry, caller: Principal, licence: Licence, form: Fo
 
     1. One that is kept: read it, compare its digest.
     2. None yet: read the credential, draw what it says. Equal bytes whoever draws, since every date in it is the
-       licence's own.
+       licence's own. Put the authority's seals on an OFD; dying after this leaves records of stamps that nobody has.
     3. Put it into the store, sealed, under a key of its own. Dying after this leaves an object that nothing names.
     4. Write its row, with digests, and its event in one transaction. If another was first, that one's document counts:
        take the object back. Either way go to 1.
@@ -61,8 +62,11 @@ async def give(registry: Registry, caller: Principal, licence: Licence, form: Fo
             break
         written = await _written(registry, licence, type_, template)
         data = await drawn(registry, form, written, template)
+        seals: tuple[uuid.UUID, ...] = ()
+        if form is Format.OFD:
+            data, seals = await sealed(registry, caller, licence, type_, data, now)
         # Whether this one or another's is kept: what is given is what lies in the store, so go and read it.
-        await _keep(registry, caller, licence, form, data, now)
+        await _keep(registry, caller, licence, form, data, seals, now)
     event = happened(
         "document-given", licence.identifier, caller, now, format=form.value, sha256=kept.sha256.hex()
     )
@@ -105,7 +109,13 @@ async def _written(registry: Registry, licence: Licence, type_: LicenceType, tem
 
 
 async def _keep(
-    registry: Registry, caller: Principal, licence: Licence, form: Format, data: bytes, now: datetime
+    registry: Registry,
+    caller: Principal,
+    licence: Licence,
+    form: Format,
+    data: bytes,
+    seals: tuple[uuid.UUID, ...],
+    now: datetime,
 ) -> None:
     key = f"documents/{uuid.uuid4()}.{form.value}"
     sm3 = Hash(SM3())
@@ -123,6 +133,7 @@ async def _keep(
         document_sha256=new.sha256.hex(),
         document_sm3=new.sm3.hex(),
         lead_copy_sha256=licence.object_sha256.hex(),
+        seals=[str(each) for each in seals],
     )
     async with registry.pool.acquire() as connection:
         first = await tables.add(connection, new, event)

@@ -20,6 +20,8 @@ FRAME = 0.7
 RULE = 0.15
 FAINT = "#c9c9c9"
 LINES_OF_MARK = 2
+DATE_OF_ISSUE = "发证日期："
+"""How the line begins that an authority's seal is put on."""
 _NOT_FIRST = frozenset("，。、；：！？）》」』】〉”’％%,.;:!?)]}")
 _NOT_LAST = frozenset("（《「『【〈“‘([{")
 
@@ -187,7 +189,7 @@ class _Placing:
         self._y = top
         for line in issuer:
             self._line(line, self._right - self._length(line, size), size, template.text_colour)
-        day = f"发证日期：{written.issued_on}"
+        day = f"{DATE_OF_ISSUE}{written.issued_on}"
         self._line(day, self._right - self._length(day, size), size, template.text_colour)
         self._y = self._bottom - below - 1
         for line in (*identifier, *notes):

@@ -167,21 +167,41 @@ async def stamp(
         raise NotFound(_("no such seal"))
     if found.authority != caller.department:
         raise SealNotYours(_("another authority holds this seal"))
+    return await put_on(registry, caller, found, None, digest, place, now)
+
+
+async def put_on(
+    registry: Registry,
+    caller: Principal,
+    found: Registered,
+    licence: str | None,
+    digest: bytes,
+    place: str,
+    now: datetime,
+) -> Stamp:
+    """Put a seal on data for whoever may have that done, which is the caller's to know; recorded before it leaves.
+
+    Args:
+        licence: whose document the data are; None: anything else.
+
+    Raises:
+        SealNotInForce: nothing was signed that leaves.
+    """
     if found.state is not SealState.IN_USE or not found.valid_from <= now <= found.valid_until:
         raise SealNotInForce(_("the seal is not in force"))
     made = await asyncio.to_thread(_put, registry, found, digest, place, now)
     async with registry.pool.acquire() as connection, connection.transaction():
-        still = await tables.find(connection, seal_id, for_change=True)
+        still = await tables.find(connection, found.id, for_change=True)
         if still is None or still.state is not SealState.IN_USE:
             raise SealNotInForce(_("the seal is not in force"))
         await add_event(
             connection,
             happened(
                 "seal-put",
-                None,
+                licence,
                 caller,
                 now,
-                seal=str(seal_id),
+                seal=str(found.id),
                 authority=found.authority,
                 sm3=digest.hex(),
                 place=place,

@@ -135,5 +135,18 @@ async def kinds_in_force(
     return frozenset(row["kind"] for row in rows)
 
 
+async def in_force(connection: Any, authority: str, kind: str, now: datetime) -> list[Registered]:
+    """Return the authority's seals of a kind that are in use and valid now, the latest first."""
+    rows = await connection.fetch(
+        f"SELECT {_COLUMNS} FROM license_registry.seal"  # noqa: S608 -- constant
+        " WHERE authority = $1 AND kind = $2 AND state = 'in-use' AND valid_from <= $3 AND valid_until >= $3"
+        " ORDER BY made_at DESC, id",
+        authority,
+        kind,
+        now,
+    )
+    return [_registered(row) for row in rows]
+
+
 def _registered(row: Any) -> Registered:
     return Registered(**{**row, "kind": SealKind(row["kind"]), "state": SealState(row["state"])})

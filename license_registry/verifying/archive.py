@@ -61,6 +61,7 @@ from license_registry.verifying.verdict import (
     Verdict,
     refused,
 )
+from license_registry.verifying.zipped import read_zip
 
 KIND: Final = "archive"
 TYPE: Final = "zhengtong-archive+jwt"
@@ -72,8 +73,6 @@ JWKS: Final = "evidence/jwks.json"
 TRUST_BUNDLE: Final = "evidence/trust-bundle"
 CHECKPOINT: Final = "receipts/checkpoint"
 PROOFS: Final = "receipts/proofs.json"
-LONGEST_BYTES: Final = 512 << 20
-MOST_FILES: Final = 10_000
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
 
@@ -117,7 +116,7 @@ def trust_within(data: bytes, name: str, roots: tuple[x509.Certificate, ...]) ->
     Raises:
         FileUnreadable: it is no package. TrustUnusable: it brings nothing, or from somebody else.
     """
-    files = _read(data, name)
+    files = read_zip(data, name)
     try:
         made_at = datetime.fromtimestamp(int(orjson.loads(files[READABLE])["iat"]), UTC)
         bundle = files[TRUST_BUNDLE]
@@ -132,7 +131,7 @@ def verify_archive(data: bytes, name: str, trust: Trust) -> Verdict:
     Raises:
         FileUnreadable: it is no package.
     """
-    files = _read(data, name)
+    files = read_zip(data, name)
     token = files.pop(MANIFEST, None)
     readable = files.pop(READABLE, None)
     if token is None:
@@ -182,22 +181,6 @@ def verify_archive(data: bytes, name: str, trust: Trust) -> Verdict:
     told = {name: value for name, value in manifest.items() if name not in {"files", "iat"}}
     told["archived_at"] = made_at.isoformat()
     return Verdict(KIND, Result.VALID if good else Result.VOID, checks, {}, reasons, told, parts)
-
-
-def _read(data: bytes, name: str) -> dict[str, bytes]:
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = archive.infolist()
-            names = {member.filename for member in members}
-            if (
-                len(members) > MOST_FILES
-                or len(names) != len(members)  # two readers may see two different ones
-                or sum(member.file_size for member in members) > LONGEST_BYTES
-            ):
-                raise FileUnreadable(_("{file} holds no licence"), file=name)
-            return {member.filename: archive.read(member) for member in members}
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError) as error:
-        raise FileUnreadable(_("{file} holds no licence"), file=name) from error
 
 
 def _differing(files: Mapping[str, bytes], listed: Mapping[str, tuple[str, str]]) -> str | None:

@@ -19,13 +19,14 @@ from license_registry.verifying.copy import TYPE as COPY_TYPE
 from license_registry.verifying.copy import verify_copy
 from license_registry.verifying.credential import verify_credential, verify_offline_code
 from license_registry.verifying.errors import FileUnreadable
+from license_registry.verifying.ofd import ROOT, verify_ofd
 from license_registry.verifying.offline_code import PREFIX
 from license_registry.verifying.trust import Trust
 from license_registry.verifying.verdict import Verdict
+from license_registry.verifying.zipped import ZIP, has_file
 
 LONGEST_TEXT = 1 << 20
 ONLINE_PREFIX = "ZT1:"
-ZIP = b"PK\x03\x04"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ def verify_path(path: Path, trust: Trust, now: datetime, ways: Ways) -> Verdict:
 
 def verify_bytes(data: bytes, name: str, trust: Trust, now: datetime, ways: Ways) -> Verdict:
     """Verify a credential (SD-JWT VC), a signed code as text or picture, a signed answer, plan or
-    commitment (compact JWS), or an archive.
+    commitment (compact JWS), an archive, or the seals of an OFD document.
 
     Raises:
         FileUnreadable: it is nothing of this; `name` is the file's, for the message.
@@ -59,6 +60,8 @@ def verify_bytes(data: bytes, name: str, trust: Trust, now: datetime, ways: Ways
     if data.startswith(ZIP):
         if ways.expected is not None:
             raise FileUnreadable(_("{file} is no presentation that its holder could have signed"), file=name)
+        if is_ofd(data):
+            return verify_ofd(data, name, trust, now, require_status=ways.require_status)
         return verify_archive(data, name, trust)
     text = images.read_qr(data) if images.is_picture(data) else _text(data, name)
     if ways.expected is not None and "~" not in text:
@@ -77,10 +80,14 @@ def verify_bytes(data: bytes, name: str, trust: Trust, now: datetime, ways: Ways
     raise FileUnreadable(_("{file} holds no licence"), file=name)
 
 
-def is_package(path: Path) -> bool:
+def is_ofd(data: bytes) -> bool:
+    """True for an OFD document."""
+    return data.startswith(ZIP) and has_file(data, ROOT)
+
+
+def is_package(data: bytes) -> bool:
     """True for an archive package, which may bring along what it is verified by (`trust_within`)."""
-    with path.open("rb") as file:
-        return file.read(len(ZIP)) == ZIP
+    return data.startswith(ZIP) and not is_ofd(data)
 
 
 def _type(token: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from foundation.language import _, both
 from license_registry.presenting.check import Result
+from license_registry.seals.checks import SEAL_CHECK_NAMES
 
 SIGNATURE = "signature"
 CERTIFICATE = "certificate"
@@ -22,8 +23,14 @@ HOLDER_BINDING = "holder_binding"
 PURPOSE = "purpose"
 DIGESTS = "digests"
 LOGGED = "log"
+SEALS = "seals"
+COVERED = "covered"
+PLACE = "place"
+SEAL_FILE = "seal_file"
+SEAL_TODAY = "seal_today"
 
 CHECK_NAMES: Mapping[str, str] = {
+    **SEAL_CHECK_NAMES,
     SIGNATURE: _("signature"),
     CERTIFICATE: _("certificate chain"),
     ISSUER: _("right of the signer"),
@@ -37,6 +44,11 @@ CHECK_NAMES: Mapping[str, str] = {
     PURPOSE: _("purpose"),
     DIGESTS: _("digests"),
     LOGGED: _("records are in the log"),
+    SEALS: _("seals of the document"),
+    COVERED: _("every file of the document is sealed"),
+    PLACE: _("the stamp lies where it was put"),
+    SEAL_FILE: _("the seal beside the stamp is the one in it"),
+    SEAL_TODAY: _("the seal's validity is not over today"),
 }
 
 Reason = tuple[str, Mapping[str, object]]
@@ -48,7 +60,8 @@ class Verdict:
     """Outcome of verifying one thing.
 
     Args:
-        kind: `credential`, `offline-code`, `answer`, `plan`, `commitment`, `receipts` or `archive`.
+        kind: `credential`, `offline-code`, `answer`, `plan`, `commitment`, `receipts`, `archive`, `ofd`,
+            `seal` or `signature`.
         checks: name → passed, failed, or None for what could not be checked.
         reasons: why a check failed or could not be made, by its name.
         fields: what was shown; none unless signature and signer hold.

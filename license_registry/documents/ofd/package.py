@@ -43,7 +43,7 @@ def draw_ofd(written: Written, template: Template, pages: Sequence[Page], fonts:
     if written.attached:
         files["Doc_0/Attachs/Attachments.xml"] = _attachments(written)
         files |= {f"Doc_0/Attachs/{each.name}": each.data.encode("ascii") for each in written.attached}
-    return _packed(files)
+    return packed(files)
 
 
 def _root(written: Written) -> bytes:
@@ -103,7 +103,8 @@ def _attachments(written: Written) -> bytes:
     return document("Attachments", *told)
 
 
-def _packed(files: Mapping[str, bytes]) -> bytes:
+def packed(files: Mapping[str, bytes]) -> bytes:
+    """Return the zip of files by their paths; equal files give equal bytes."""
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as package:
         for name, data in files.items():
@@ -112,3 +113,9 @@ def _packed(files: Mapping[str, bytes]) -> bytes:
             entry.external_attr = 0o644 << 16
             package.writestr(entry, data)
     return held.getvalue()
+
+
+def unpacked(data: bytes) -> dict[str, bytes]:
+    """Return the files of a package that was drawn here."""
+    with zipfile.ZipFile(io.BytesIO(data)) as package:
+        return {name: package.read(name) for name in package.namelist()}

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import zxingcpp
 from PIL import Image
 
+from foundation.signing import Algorithm
 from license_registry.documents.drawing import Format, draw
+from license_registry.documents.ofd.package import packed
+from license_registry.seals.make import make_seal
+from license_registry.seals.pictures import drawn
 from tests.license_registry.documents.conftest import IDENTIFIER, LAYOUT, MARK, NO_FONTS, written
+from tests.license_registry.documents.packages import sealed_files
+from tests.license_registry.seals.conftest import content, sealed
 
 HERE = Path(__file__).parent
 WORDS = written("示范㐂𠮷公司", mark=MARK)
@@ -48,6 +56,39 @@ def test_ofdrw_reads_and_draws_our_ofd(tmp_path: Path) -> None:
         middle = picture.convert("L").crop(((50 * 8), (24 * 8), (160 * 8), (42 * 8)))
         dark = sum(middle.histogram()[:170])
     assert 0.02 < dark / (middle.width * middle.height) < 0.3
+
+
+@pytest.mark.thorough
+def test_ofdrw_verifies_our_seals_and_draws_them(tmp_path: Path) -> None:
+    libraries = tmp_path / "libraries"
+    page = "Doc_0/Pages/Page_0/Content.xml"
+    for algorithm in (Algorithm.SM2, Algorithm.ES256):
+        file = tmp_path / f"{algorithm.value}.ofd"
+        made = sealed(algorithm)
+        seen = make_seal(replace(content(made.signer.certificate), picture=drawn()), made.maker)
+        files = sealed_files(replace(made, seal=seen), seals=2)
+        file.write_bytes(packed(files))
+        assert run("ofdrw", "Verify.java", libraries, str(file)).splitlines() == ["holds"]
+        altered = tmp_path / "altered.ofd"
+        altered.write_bytes(packed({**files, page: files[page] + b" "}))
+        assert "wrong" in run("ofdrw", "Verify.java", libraries, str(altered))
+    run("ofdrw", "Draw.java", libraries, str(file), str(tmp_path / "sealed"))
+    with Image.open(tmp_path / "sealed0.png") as picture:
+        for number in range(2):
+            x, y, wide, high = box(files[f"Doc_0/Signs/Sign_{number}/Signature.xml"])
+            within = picture.convert("RGB").crop(
+                (int(x * 8), int(y * 8), int((x + wide) * 8), int((y + high) * 8))
+            )
+            data = within.tobytes()
+            pixels = list(zip(data[::3], data[1::3], data[2::3], strict=True))
+            red = sum(r > 180 and g < 90 and b < 90 for r, g, b in pixels)
+            # A ring and a star, and what is written below shows between them.
+            assert 0.05 < red / len(pixels) < 0.5
+
+
+def box(signature: bytes) -> tuple[float, ...]:
+    (seen,) = ElementTree.fromstring(signature).iter("{http://www.ofdspec.org/2016}StampAnnot")
+    return tuple(float(each) for each in seen.attrib["Boundary"].split())
 
 
 @pytest.mark.thorough

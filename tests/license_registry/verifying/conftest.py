@@ -93,7 +93,11 @@ class Registry:
 
 @pytest.fixture
 def made(tmp_path: Path) -> Registry:
-    keys = KeyStore(tmp_path / "keys", bytes(32))
+    return registry_in_small(tmp_path)
+
+
+def registry_in_small(folder: Path) -> Registry:
+    keys = KeyStore(folder / "keys", bytes(32))
     certificates = CertificateAuthority(keys)
     begun = NOW - timedelta(days=30)
     for purpose in ("credential", "answer", "trust"):

@@ -1,0 +1,178 @@
+"""An OFD gets the seals that its authority has in force: put once, recorded, and verified by the commands."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import uuid
+import zipfile
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import ofdkit
+import orjson
+from click.testing import CliRunner
+
+from demonstration.parties import System
+from foundation.identity.principals import Role
+from foundation.settings import Settings
+from foundation.signing import CertificateAuthority
+from foundation.signing.chain import load_roots
+from license_registry.catalog.rules import Seal as Wanted
+from license_registry.documents.drawing import Format
+from license_registry.documents.keep import give
+from license_registry.documents.ofd.package import packed, unpacked
+from license_registry.issuing.issue import issue as issue_inside
+from license_registry.ports import Registry
+from license_registry.presenting.own_trust import own_keys, root_pem
+from license_registry.seals.checks import sm3
+from license_registry.seals.keys import purpose_of
+from license_registry.seals.register import SealWanted, change, register
+from license_registry.seals.states import SealKind, SealOperation
+from license_registry.verifying.command import main as verify_alone
+from license_registry.verifying.file import Ways, verify_bytes
+from license_registry.verifying.trust import Trust
+from license_registry.verifying.verdict import Verdict
+from tests.conftest import MARKET, Service
+from tests.license_registry.conftest import AUTHORITY, PERSON, issued, problem, registry, request
+from tests.license_registry.documents.test_documents import ask, events
+from tests.license_registry.seals.test_register import make, operate
+from zhengtong.verifying import trust_bundle, verify
+
+OFD = "{http://www.ofdspec.org/2016}"
+UPLOAD = "/registry/v1/file-verifications"
+SIGNATURE = "Doc_0/Signs/Sign_{}/Signature.xml"
+
+
+def told(service: Service, path: Path, code: int, *further: str) -> dict[str, Any]:
+    done = CliRunner().invoke(verify, [str(path), "--json", *further], obj=service.settings)
+    assert done.exit_code == code, done.output
+    report: dict[str, Any] = orjson.loads(done.stdout)
+    return report
+
+
+def test_an_ofd_is_sealed_once_and_verified_by_both_commands(
+    service: Service, authority: System, tmp_path: Path
+) -> None:
+    bare, identifier = (issued(service, authority)["identifier"] for _ in range(2))
+    unsealed = ask(service, authority, bare, "ofd").content
+    assert not any("Signs" in name for name in unpacked(unsealed))
+    seal = make(service, authority)["id"]
+    assert operate(service, authority, seal, "use").status_code == 200
+
+    # Whoever asks first, here the holder: it is the authority's seal.
+    path = f"/registry/v1/licences/{identifier}/document?format=ofd"
+    data = service.http.get(path, headers=service.person(PERSON)).content
+    assert ask(service, authority, identifier, "ofd").content == data
+    assert ask(service, authority, bare, "ofd").content == unsealed
+    (put,) = events(service, identifier, "seal-put")
+    xml = zipfile.ZipFile(io.BytesIO(data)).read(SIGNATURE.format(0))
+    assert (put["seal"], put["authority"], put["sm3"]) == (seal, MARKET, sm3(xml).hex())
+    assert (put["place"], put["client"]) == ("/" + SIGNATURE.format(0), None)
+    (made,) = events(service, identifier, "document-made")
+    assert made["seals"] == [seal]
+    assert events(service, bare, "document-made")[0]["seals"] == []
+    with ofdkit.open(io.BytesIO(data)) as read:
+        assert list(read.warnings) == []
+        assert dict(read.info.custom_data)["ZZBS"] == identifier
+
+    file = tmp_path / "licence.ofd"
+    file.write_bytes(data)
+    report = told(service, file, 0)
+    assert report["checks"] == {"seals": True}
+    part = report["parts"][SIGNATURE.format(0)]
+    assert set(part["checks"].values()) == {True}
+    assert part["presented"]["name"] == "示范市市场监督管理局"
+    assert report["parts"]["Doc_0/Attachs/credential.sdjwt"]["fields"]["representative_name"] == "张三丰"
+    root, bundle = tmp_path / "root.pem", tmp_path / "bundle"
+    for command in (["root", str(root)], ["export", str(bundle)]):
+        assert CliRunner().invoke(trust_bundle, command, obj=service.settings).exit_code == 0
+    assert verify_alone([str(file), "--root", str(root), "--bundle", str(bundle)]) == 0
+    # The root alone tells of the seal; what the licence is worth it does not.
+    assert verify_alone([str(file), "--root", str(root)]) == 1
+    assert told(service, file, 1, "--root", str(root))["checks"] == {"seals": True, "status": None}
+
+    # A counter asks over HTTP what a licence is worth today; a seal does not say.
+    token = service.system("hall", Role.COUNTER).token(service.http, "urn:zhengtong:license-registry")
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/octet-stream"}
+    uploaded = service.http.post(f"{UPLOAD}?case=2025-1", content=data, headers=headers)
+    assert problem(uploaded) == (422, "file-unreadable")
+
+    files = unpacked(data)
+    page = "Doc_0/Pages/Page_0/Content.xml"
+    files[page] = files[page].replace("张三丰".encode(), "李四光".encode())
+    file.write_bytes(packed(files))
+    report = told(service, file, 1)
+    assert page in report["parts"][SIGNATURE.format(0)]["reasons"]["digests"]
+    file.write_bytes(unsealed)
+    assert told(service, file, 1)["checks"] == {"seals": None}
+
+
+async def in_use(ports: Registry, kind: SealKind) -> uuid.UUID:
+    wanted = SealWanted(uuid.uuid4(), MARKET, kind, "示范章", None, None)
+    made, _ = await register(ports, AUTHORITY, wanted, datetime.now(UTC))
+    await change(ports, AUTHORITY, made.id, SealOperation.USE, None, datetime.now(UTC))
+    return made.id
+
+
+def verdict(ports: Registry, data: bytes) -> Verdict:
+    now = datetime.now(UTC)
+    root = root_pem(ports.keys, CertificateAuthority(ports.keys), now).encode()
+    trust = Trust(own_keys(ports.keys), roots=load_roots(root))
+    return verify_bytes(data, "file", trust, now, Ways(require_status=False))
+
+
+def boxes(files: Mapping[str, bytes], number: int) -> tuple[str, list[float]]:
+    (seen,) = ElementTree.fromstring(files[SIGNATURE.format(number)]).iter(f"{OFD}StampAnnot")
+    return seen.attrib["PageRef"], [float(each) for each in seen.attrib["Boundary"].split()]
+
+
+def test_each_seal_that_the_type_names_is_put_beside_the_other(settings: Settings, database_url: str) -> None:
+    async def story() -> None:
+        async with registry(settings, database_url) as plain:
+            ports = replace(plain, types={name: signed_too(type_) for name, type_ in plain.types.items()})
+            seals = [await in_use(ports, kind) for kind in (SealKind.LEGAL_NAME, SealKind.PERSONAL)]
+            await in_use(ports, SealKind.CONTRACT)
+
+            async def made() -> bytes:
+                licence = (await issue_inside(ports, AUTHORITY, request(), datetime.now(UTC))).licence
+                return (await give(ports, AUTHORITY, licence, Format.OFD, datetime.now(UTC))).data
+
+            data = await made()
+            found = verdict(ports, data)
+            assert found.valid, found.as_json()
+            assert [part.told.get("seal") for part in list(found.parts.values())[:2]] == [
+                s.hex for s in seals
+            ]
+            files = unpacked(data)
+            (page, first), (other, second) = (boxes(files, number) for number in range(2))
+            assert page == other
+            assert second[0] + second[2] <= first[0]
+            assert min(*first, *second) >= 0
+            # Only the last seal covers the list of seals; nobody takes one away, or adds one, unnoticed.
+            assert b"Signatures.xml" not in files[SIGNATURE.format(0)]
+            assert b"Signatures.xml" in files[SIGNATURE.format(1)]
+
+            await change(ports, AUTHORITY, seals[1], SealOperation.SUSPEND, None, datetime.now(UTC))
+            assert [part.kind for part in verdict(ports, await made()).parts.values()] == [
+                "seal",
+                "credential",
+            ]
+            # A key that was replaced puts its seal on nothing more, and nothing fails.
+            ports.keys.rotate(purpose_of(MARKET, SealKind.LEGAL_NAME), datetime.now(UTC))
+            assert [part.kind for part in verdict(ports, await made()).parts.values()] == ["credential"]
+            assert verdict(ports, data).valid
+            newer = await in_use(ports, SealKind.LEGAL_NAME)
+            assert next(iter(verdict(ports, await made()).parts.values())).told["seal"] == newer.hex
+
+    asyncio.run(story())
+
+
+def signed_too(type_: Any) -> Any:
+    signatory = Wanted(by="signatory", name="签发人", name_en="Signatory", required=False)
+    house = Wanted(by="registry", name="证照库", name_en="Registry", required=False)
+    return replace(type_, seals=(*type_.seals, house, signatory))
