@@ -20,6 +20,7 @@ import exchange.corrections.notices.routes
 import exchange.corrections.replies
 import exchange.corrections.routes
 import exchange.entitlements.routes
+import exchange.entries.routes
 import exchange.grants.routes
 import exchange.matters.replies
 import exchange.matters.routes
@@ -65,6 +66,7 @@ TAGS = {
     "statistics": "What was counted, each number traceable to its records 统计",
     "outcomes": "What was decided, who supervises it, and what they found 办理结果、审管联动",
     "entitlements": "Benefits that are found without being asked for 免申即享",
+    "entries": "Lists that departments keep, such as of penalties 名单",
     "outbox": "What other systems are told 外发",
     "ingest": "Data that departments send 推送",
 }
@@ -123,6 +125,7 @@ def create_app(
         exchange.outcomes.routes.router,
         exchange.archives.routes.router,
         exchange.entitlements.routes.router,
+        exchange.entries.routes.router,
         *routers,
     ]
     for router in included:

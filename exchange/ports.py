@@ -45,15 +45,21 @@ class LicencesHeld(Protocol):
     def knows(self, licence_type: str) -> bool:
         """True when there is a licence type of this id."""
 
-    async def in_force(self, licence_type: str, holder: bytes, day: date) -> bool:
-        """Tell whether somebody, alone or with others, holds a licence of a type that is valid on a day.
+    async def in_force(self, questions: Sequence[tuple[str, bytes]], day: date) -> list[bool]:
+        """Tell in step whether somebody, alone or with others, holds a licence of a type that is valid on a day.
 
         Args:
-            holder: blind index.
+            questions: licence type, and blind index of the holder.
         """
 
-    async def of_holder(self, licence_type: str, holder: bytes, day: date) -> HeldLicence | None:
-        """Return the newest licence of a type that somebody holds, alone or with others, and that is valid on a day."""
+    async def of_holders(
+        self, licence_type: str, holders: Sequence[bytes], day: date
+    ) -> dict[bytes, HeldLicence]:
+        """Return holder → the newest licence of a type that they hold and that is valid on a day, alone or with others.
+
+        Args:
+            holders: blind indexes; who holds none is missing.
+        """
 
 
 @dataclass(frozen=True, slots=True)

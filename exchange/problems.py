@@ -73,6 +73,10 @@ EXCHANGE_PROBLEMS: ProblemTable = {
     "material-without-candidate": ProblemKind(409, _("There is no candidate for the name")),
     "run-not-in-review": ProblemKind(409, _("There is nothing to decide on yet")),
     "run-stands": ProblemKind(409, _("There is another run of this id")),
+    "rule-changed": ProblemKind(409, _("The rule has changed")),
+    "answer-day-invalid": ProblemKind(422, _("This cannot be the last day to answer")),
+    "entitlement-not-open": ProblemKind(409, _("There is nothing to answer")),
+    "benefit-not-due": ProblemKind(409, _("The benefit is not to be given")),
     "outcome-invalid": ProblemKind(422, _("The outcome cannot be")),
     "outcome-stands": ProblemKind(409, _("There is another outcome")),
     "archive-not-packed": ProblemKind(409, _("The case is not archived yet")),
@@ -81,6 +85,7 @@ EXCHANGE_PROBLEMS: ProblemTable = {
         503, _("The store of archives cannot be reached"), {"Retry-After": "5"}
     ),
     "not-supervised": ProblemKind(403, _("The department does not supervise this subject")),
+    "list-of-another": ProblemKind(403, _("The department does not keep this list")),
     "entry-invalid": ProblemKind(422, _("The entry cannot be")),
     "entry-stands": ProblemKind(409, _("There is another entry of this id")),
     "receipt-not-included": ProblemKind(409, _("The record is not in the log yet")),

@@ -108,7 +108,9 @@ class Settings(BaseSettings):
         default=None, description="Address of the credit authority, which is told of breached commitments"
     )
     supervision_webhooks: dict[str, str] = Field(
-        default={}, description="JSON: department (USCC) → address that is told what it is to supervise"
+        default={},
+        description="JSON: department (USCC) → address that is told what it is to supervise, and whom to give"
+        " a benefit",
     )
     catalogue_notice_days: int = Field(
         default=30,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import partial
 from typing import Any
@@ -14,15 +14,26 @@ from foundation.sensitive import Vault
 from license_registry.catalog.types import LicenceTypes
 from license_registry.lifecycle.states import State
 
-_IN_FORCE = """
-(l.holder = $1 OR l.identifier IN (SELECT identifier FROM license_registry.co_holder WHERE holder = $1))
-AND l.type_code = ANY($2) AND l.state = $3 AND l.valid_from <= $4 AND (l.valid_until IS NULL OR l.valid_until >= $4)
-"""
-_EXISTS = f"SELECT EXISTS (SELECT FROM license_registry.licence l WHERE {_IN_FORCE})"  # noqa: S608 -- constants
+_VALID = "l.state = {state} AND l.valid_from <= {day} AND (l.valid_until IS NULL OR l.valid_until >= {day})"
+_SHARED = "license_registry.co_holder c JOIN license_registry.licence l ON l.identifier = c.identifier"
+_COLUMNS = (
+    "l.identifier, l.division, l.issued_at, l.sealed, l.number, l.issuer_name, l.issued_on, l.valid_from,"
+    " l.valid_until"
+)
+
+# Who holds alone and who holds with others are looked up apart: one condition for both could use no index.
+_OF_CODE = f"l.type_code = q.code AND {_VALID.format(state='$4', day='$5')}"
+_IN_FORCE = (
+    "SELECT DISTINCT q.turn FROM unnest($1::int[], $2::text[], $3::bytea[]) AS q (turn, code, holder)"  # noqa: S608 -- constants
+    f" WHERE EXISTS (SELECT FROM license_registry.licence l WHERE l.holder = q.holder AND {_OF_CODE})"
+    f" OR EXISTS (SELECT FROM {_SHARED} WHERE c.holder = q.holder AND {_OF_CODE})"
+)
+_OF_CODES = f"l.type_code = ANY($2) AND {_VALID.format(state='$3', day='$4')}"
 _NEWEST = (
-    "SELECT l.identifier, l.division, l.issued_at, l.sealed, l.number, l.issuer_name, l.issued_on, l.valid_from,"  # noqa: S608
-    " l.valid_until FROM license_registry.licence l"
-    f" WHERE {_IN_FORCE} ORDER BY l.issued_on DESC, l.issued_at DESC LIMIT 1"
+    "SELECT q.holder AS asked, newest.* FROM unnest($1::bytea[]) AS q (holder) CROSS JOIN LATERAL"  # noqa: S608
+    f" (SELECT {_COLUMNS} FROM license_registry.licence l WHERE l.holder = q.holder AND {_OF_CODES}"
+    f" UNION ALL SELECT {_COLUMNS} FROM {_SHARED} WHERE c.holder = q.holder AND {_OF_CODES}"
+    " ORDER BY issued_on DESC, issued_at DESC LIMIT 1) newest"
 )
 
 
@@ -45,19 +56,29 @@ class RegisteredLicences:
         """True when there is a licence type of this id."""
         return licence_type in self._codes
 
-    async def in_force(self, licence_type: str, holder: bytes, day: date) -> bool:
-        """Tell whether somebody, alone or with others, holds a licence of a type that is valid on a day."""
-        found: bool = await self._pool.fetchval(
-            _EXISTS, holder, self._codes[licence_type], State.VALID.value, day
-        )
-        return found
+    async def in_force(self, questions: Sequence[tuple[str, bytes]], day: date) -> list[bool]:
+        """Tell in step whether somebody, alone or with others, holds a licence of a type that is valid on a day."""
+        asked = [
+            (turn, code, holder)
+            for turn, (licence_type, holder) in enumerate(questions)
+            for code in self._codes[licence_type]
+        ]
+        turns, codes, holders = ([each[column] for each in asked] for column in range(3))
+        rows = await self._pool.fetch(_IN_FORCE, turns, codes, holders, State.VALID.value, day)
+        held = {turn for (turn,) in rows}
+        return [turn in held for turn in range(len(questions))]
 
-    async def of_holder(self, licence_type: str, holder: bytes, day: date) -> HeldLicence | None:
-        """Return the newest licence of a type that somebody holds, alone or with others, and that is valid on a day."""
-        row = await self._pool.fetchrow(_NEWEST, holder, self._codes[licence_type], State.VALID.value, day)
-        if row is None:
-            return None
-        return HeldLicence(row["division"], row["issued_at"], partial(self._opened, row))
+    async def of_holders(
+        self, licence_type: str, holders: Sequence[bytes], day: date
+    ) -> dict[bytes, HeldLicence]:
+        """Return holder → the newest licence of a type that they hold and that is valid on a day."""
+        rows = await self._pool.fetch(
+            _NEWEST, list(holders), self._codes[licence_type], State.VALID.value, day
+        )
+        return {
+            row["asked"]: HeldLicence(row["division"], row["issued_at"], partial(self._opened, row))
+            for row in rows
+        }
 
     def _opened(self, row: Any) -> Mapping[str, Any]:
         until = row["valid_until"]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import httpx
 import jwt
@@ -39,6 +38,7 @@ from exchange.subscriptions.delivering import PURPOSE as EVENT_PURPOSE
 from exchange.subscriptions.heads import Heads
 from exchange.subscriptions.rounds import go_on_forever
 from foundation import database
+from foundation.beside import beside
 from foundation.identity import development_issuer
 from foundation.identity.guard import Guard
 from foundation.identity.people import PeopleVerifier
@@ -113,18 +113,6 @@ def open_log_signer(settings: Settings, keys: KeyStore) -> LogSigner:
 
 
 @contextlib.asynccontextmanager
-async def _task(work: Coroutine[Any, Any, Any]) -> AsyncIterator[None]:
-    """Run something beside, until the block ends."""
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-@contextlib.asynccontextmanager
 async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
     """Open everything for serving, the log's sequencer included.
 
@@ -154,13 +142,16 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         misses = Misses(pool, settings.unknown_subjects_per_hour)
         await stack.enter_async_context(misses.followed())
         await stack.enter_async_context(
-            _task(run_forever(pool, tiles, log_signer, interval=settings.sequence_interval_seconds))
+            beside(
+                "sequencer",
+                lambda: run_forever(pool, tiles, log_signer, interval=settings.sequence_interval_seconds),
+            )
         )
         relays = Relays(
             pool, keys, settings.base_url, await stack.enter_async_context(httpx.AsyncClient(timeout=5))
         )
         await relays.load()
-        await stack.enter_async_context(_task(relays.follow_forever()))
+        await stack.enter_async_context(beside("relays", relays.follow_forever))
         audiences = (exchange.app.AUDIENCE, license_registry.app.AUDIENCE)
         server = AuthorisationServer(
             settings.base_url, audiences, engine, keys, certificates, settings.access_token_seconds
@@ -184,11 +175,11 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             codes,
             drawing,
         )
-        await stack.enter_async_context(_task(work_forever(registry)))
+        await stack.enter_async_context(beside("issuing", lambda: work_forever(registry)))
         await publish_seeds(pool, read_seeds(), now)
         catalogue = FollowedCatalogue(pool, licence_resources(types))
         await catalogue.refresh(now)
-        await stack.enter_async_context(_task(catalogue.follow()))
+        await stack.enter_async_context(beside("catalogue", catalogue.follow))
         heads = Heads(pool)
         await stack.enter_async_context(heads.running())
         served = Exchange(
@@ -211,15 +202,19 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             relays,
             StoredArchives(registry),
         )
-        await stack.enter_async_context(_task(exchange.requests.overdue.rounds(served)))
-        await stack.enter_async_context(_task(exchange.corrections.following.rounds(served)))
-        await stack.enter_async_context(_task(work_on_batches(served)))
-        await stack.enter_async_context(_task(work_on_batches(served, live=True)))
-        await stack.enter_async_context(_task(pack_forever(served)))
         webhooks = await stack.enter_async_context(sender(settings))
-        await stack.enter_async_context(_task(deliver_corrections(served, webhooks)))
-        await stack.enter_async_context(_task(see_to_plans(Planning(served), webhooks)))
-        await stack.enter_async_context(_task(go_on_forever(served, FollowedLicences(registry), webhooks)))
+        works: dict[str, Callable[[], Awaitable[object]]] = {
+            "overdue-requests": lambda: exchange.requests.overdue.rounds(served),
+            "corrections": lambda: exchange.corrections.following.rounds(served),
+            "correction-notices": lambda: deliver_corrections(served, webhooks),
+            "batches": lambda: work_on_batches(served),
+            "live-batches": lambda: work_on_batches(served, live=True),
+            "archives": lambda: pack_forever(served),
+            "plans": lambda: see_to_plans(Planning(served), webhooks),
+            "subscriptions": lambda: go_on_forever(served, FollowedLicences(registry), webhooks),
+        }
+        for name, work in works.items():
+            await stack.enter_async_context(beside(name, work))
         yield House(
             exchange=served,
             registry=registry,

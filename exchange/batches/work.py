@@ -29,8 +29,7 @@ from exchange.grants.grant import Grant, Hours, OutsideHours
 from exchange.grants.held import QuotaExceeded
 from exchange.ports import Exchange
 from exchange.queries.attest import PURPOSE
-from exchange.queries.claims import Claim
-from exchange.queries.elsewhere import Told, look_elsewhere, require_known_types
+from exchange.queries.elsewhere import About, Told, look_elsewhere, require_known_types
 from exchange.registers.lookup import RegisterRow, find_many
 from exchange.relaying.errors import SourceUnavailable
 from foundation.civil import CHINA, civil_date
@@ -48,8 +47,6 @@ LEASE = timedelta(seconds=60)
 SLICE_SECONDS = 5.0
 """After this long the batch that waited longest has its turn."""
 LOOKS_EVERY_SECONDS = 0.2
-ELSEWHERE_AT_ONCE = 4
-"""Subjects for whom other rooms are asked at once: the connections are there for single questions, too."""
 CLEARS_EVERY_SECONDS = 60.0
 SOURCE_RESTS = timedelta(minutes=1)
 """How long a batch waits for a live source that failed again and again."""
@@ -247,45 +244,33 @@ async def _find(
 async def _find_licences(
     exchange: Exchange, resource: Resource, holders: Sequence[bytes], today: date
 ) -> dict[bytes, RegisterRow]:
-    """Return the licence of each holder as a row that is open already: the registry is asked holder by holder."""
-    few = asyncio.Semaphore(ELSEWHERE_AT_ONCE)
+    """Return the licence of each holder as a row that is open already."""
     kind = resource.id.removeprefix(LICENCE_PREFIX)
-
-    async def look(holder: bytes) -> tuple[bytes, RegisterRow] | None:
-        async with few:
-            held = await exchange.licences.of_holder(kind, holder, today)
-        if held is None:
-            return None
-        content = {**held.values(), "division": held.division}
-        return holder, RegisterRow(
-            holder, content, None, resource.lead_source, held.issued_at, resource.version
+    return {
+        holder: RegisterRow(
+            holder,
+            {**held.values(), "division": held.division},
+            None,
+            resource.lead_source,
+            held.issued_at,
+            resource.version,
         )
-
-    found = await asyncio.gather(*(look(holder) for holder in holders))
-    return dict(each for each in found if each is not None)
+        for holder, held in (await exchange.licences.of_holders(kind, holders, today)).items()
+    }
 
 
 async def _look_elsewhere(
     exchange: Exchange, decided: Sequence[answering.Decided], today: date
 ) -> dict[int, Mapping[str, Told]]:
-    """Return number of row → what is found for claims that the subject's row does not answer: subject by subject."""
-    few = asyncio.Semaphore(ELSEWHERE_AT_ONCE)
-
-    async def look(
-        asked: Asked, claims: Sequence[Claim], held: RegisterRow | None
-    ) -> tuple[int, Mapping[str, Told]]:
-        subjects = [asked.subject, held.subject] if held is not None and held.merged else [asked.subject]
-        async with few:
-            return asked.row.number, await look_elsewhere(exchange, claims, subjects, today)
-
-    wanted = [
-        look(each.asked, each.asked.claims, each.held)
-        for each in decided
-        if isinstance(each, Allowed)
-        and each.asked.claims
-        and any(not claim.fields for claim in each.asked.claims)
-    ]
-    return dict(await asyncio.gather(*wanted))
+    """Return number of row → what is found for claims that the subject's row does not answer."""
+    wanted: dict[int, About] = {}
+    for each in decided:
+        if isinstance(each, Allowed) and any(not claim.fields for claim in each.asked.claims or ()):
+            subjects = [each.asked.subject]
+            if each.held is not None and each.held.merged:
+                subjects.append(each.held.subject)
+            wanted[each.asked.row.number] = About(each.asked.claims or (), subjects)
+    return dict(zip(wanted, await look_elsewhere(exchange, list(wanted.values()), today), strict=True))
 
 
 async def _write(exchange: Exchange, batch: Batch, holder: uuid.UUID, ready: _Ready, worked_ms: int) -> None:

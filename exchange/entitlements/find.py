@@ -23,7 +23,7 @@ from exchange.grants.scope import division_of
 from exchange.ports import Exchange
 from exchange.queries.claims import Claim, read_claims
 from exchange.queries.compare import Verdict, compare
-from exchange.queries.elsewhere import look_elsewhere, require_known_types
+from exchange.queries.elsewhere import About, look_elsewhere, require_known_types
 from exchange.queries.masking import masked
 from exchange.registers.schemas import opened
 from foundation.civil import civil_date
@@ -129,7 +129,7 @@ async def _entitled(
     if len(results) == len(claims):
         return True
     elsewhere = [claim for claim in claims if claim.name not in results]
-    told = await look_elsewhere(exchange, elsewhere, [subject], today)
+    (told,) = await look_elsewhere(exchange, [About(elsewhere, [subject])], today)
     return all(verdict is Verdict.MATCH for verdict, _source in told.values())
 
 

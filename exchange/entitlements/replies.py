@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +10,11 @@ from pydantic import BaseModel
 
 
 class RunShown(BaseModel):
-    """A run. `state`: open, review or failed (then `problem` says why); `found`: state → how many."""
+    """A run. `state`: open, review or failed (then `problem` says why).
+
+    `found`: state → how many (found, declined, told, accepted, refused, lapsed); `due`: to how many the benefit is to
+    be given.
+    """
 
     id: UUID
     rule: str
@@ -19,15 +23,24 @@ class RunShown(BaseModel):
     problem: str | None
     screened: int
     found: dict[str, int]
+    due: int
     made_at: datetime
     changed_at: datetime
 
 
 class FoundShown(BaseModel):
-    """Somebody who is entitled: what the grant discloses of them, masked; `state`: found, told or declined."""
+    """Somebody who is entitled: what the grant discloses of them, masked.
+
+    `state`: found; declined or told; accepted or refused by themselves; lapsed, where no answer came until
+    `answer_until`. `due_at`: since when the benefit is to be given.
+    """
 
     id: UUID
     state: str
+    told_at: datetime | None
+    answer_until: date | None
+    answered_at: datetime | None
+    due_at: datetime | None
     values: dict[str, Any]
 
 
@@ -45,7 +58,10 @@ class Decided(BaseModel):
 
 
 class Entitlement(BaseModel):
-    """A benefit that a person was told they are entitled to."""
+    """A benefit that a person was told they are entitled to.
+
+    `state`: told, accepted, refused or lapsed; `answer_until`: the last day to answer, null where none is needed.
+    """
 
     id: UUID
     rule: str
@@ -53,7 +69,18 @@ class Entitlement(BaseModel):
     title_en: str
     legal_basis: str
     department: str
+    state: str
     told_at: datetime
+    answer_until: date | None
+    answered_at: datetime | None
+    due_at: datetime | None
+
+
+class Beneficiary(BaseModel):
+    """Whom a benefit is to be given to: `citizen-id`, and the identifier."""
+
+    kind: str
+    identifier: str
 
 
 class Entitlements(BaseModel):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 
 from exchange.audit.record import prepare, record_within
 from exchange.entitlements import tables
+from exchange.entitlements.answer import tell_due
 from exchange.entitlements.find import admitted
-from exchange.entitlements.rules import load_rules
+from exchange.entitlements.rules import Rule, load_rules
 from exchange.entitlements.tables import Run
 from exchange.ports import Exchange
+from foundation.civil import civil_date
 from foundation.errors import DomainError, NotFound
 from foundation.identity.principals import Principal
 from foundation.language import _
@@ -21,6 +23,18 @@ class RunNotInReview(DomainError):
     """It is still going through the register, or it failed."""
 
     code = "run-not-in-review"
+
+
+class RuleChanged(DomainError):
+    """The rule that found them is no longer what it was: nobody can be told by it."""
+
+    code = "rule-changed"
+
+
+class AnswerDayInvalid(DomainError):
+    """A last day to answer that has passed, or where no answer is needed."""
+
+    code = "answer-day-invalid"
 
 
 class RunStands(DomainError):
@@ -89,35 +103,63 @@ async def decide(
     now: datetime,
     *,
     approved: bool,
+    until: date | None = None,
 ) -> int:
     """Tell those that the department approves of, or drop those it declines; return how many.
 
-    Record and decision stand or fall together; whoever was decided on before stays as they are.
+    Record and decision stand or fall together; whoever was decided on before stays as they are. Where the rule needs no
+    answer of them, the benefit is due at once, and the message that says so goes the same way.
 
     Args:
         ids: of those found; None: all that nobody decided on yet.
+        until: the last day on which they can answer, where the rule needs an answer; None: as the rule says.
 
     Raises:
-        NotFound, RunNotInReview: as they say.
+        NotFound, RunNotInReview, RuleChanged, AnswerDayInvalid: as they say.
     """
     run = await own_run(exchange, caller, run_id)
     if run.state != "review":
         raise RunNotInReview(_("the run is {state}"), state=run.state)
-    state = "told" if approved else "declined"
+    answer_until = _answer_until(_rule_of(run), until, civil_date(now)) if approved else None
     async with exchange.pool.acquire() as connection, connection.transaction():
-        decided = await tables.decide(connection, run_id, ids, state, now)
+        if approved:
+            decided = await tables.told(connection, run_id, ids, answer_until, now)
+        else:
+            decided = await tables.decline(connection, run_id, ids, now)
         for each in decided:
             await record_within(
                 connection,
                 prepare(
                     "entitlement-review",
-                    state,
+                    each.state,
                     caller,
                     now,
                     subject=each.subject,
                     run=str(run_id),
                     rule=run.rule,
                     found=str(each.id),
+                    answer_until=None if each.answer_until is None else each.answer_until.isoformat(),
                 ),
             )
+            if each.due_at is not None:
+                await tell_due(exchange, connection, run, each, now)
     return len(decided)
+
+
+def _rule_of(run: Run) -> Rule:
+    rule = load_rules().get(run.rule)
+    if rule is None or rule.version != run.rule_version:
+        raise RuleChanged(_("the rule has changed since the run; start another"))
+    return rule
+
+
+def _answer_until(rule: Rule, until: date | None, today: date) -> date | None:
+    if rule.acceptance_days is None:
+        if until is not None:
+            raise AnswerDayInvalid(_("the benefit is given without an answer"), pointer="/until")
+        return None
+    if until is None:
+        return today + timedelta(days=rule.acceptance_days)
+    if until < today:
+        raise AnswerDayInvalid(_("the last day to answer has passed"), pointer="/until")
+    return until

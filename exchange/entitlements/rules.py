@@ -19,6 +19,8 @@ class Rule:
     Args:
         matter: which grants for batches must name.
         claims: as of a verification.
+        acceptance_days: the benefit is given only to who accepts it within these days of being told; None: to all who
+            are told.
     """
 
     id: str
@@ -29,6 +31,7 @@ class Rule:
     matter: str
     resource: str
     claims: Mapping[str, Any]
+    acceptance_days: int | None = None
 
 
 @cache

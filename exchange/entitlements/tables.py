@@ -5,10 +5,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, Table, Text, text
+from sqlalchemy import Column, Date, ForeignKey, Index, Integer, Table, Text, text
 from sqlalchemy.dialects.postgresql import BYTEA, TIMESTAMP, UUID
 
 from exchange.registers.tables import metadata
@@ -40,6 +40,10 @@ found = Table(
     Column("sealed", BYTEA, nullable=False),
     Column("state", Text, nullable=False),
     Column("changed_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("told_at", TIMESTAMP(timezone=True)),
+    Column("answer_until", Date),
+    Column("answered_at", TIMESTAMP(timezone=True)),
+    Column("due_at", TIMESTAMP(timezone=True)),
     Index("entitlement_found_run", "run", "id"),
     Index("entitlement_found_subject", "subject"),
 )
@@ -64,13 +68,36 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Somebody who is entitled: found, told or declined. `sealed` is what the department sees of them."""
+    """Somebody who is entitled. `sealed` is what the department sees of them.
+
+    Args:
+        state: found; declined or told by the department; accepted or refused by the person, or lapsed, where an answer
+            is needed and the last day for it has passed.
+        answer_until: the last day on which the person can answer; None: no answer is needed.
+        due_at: since when the benefit is to be given.
+    """
 
     id: uuid.UUID
     run: uuid.UUID
     subject: bytes
     sealed: bytes
     state: str
+    told_at: datetime | None = None
+    answer_until: date | None = None
+    answered_at: datetime | None = None
+    due_at: datetime | None = None
+
+
+_PLAIN = "f.id, f.run, f.subject, f.sealed, f.state, f.told_at, f.answer_until, f.answered_at, f.due_at"
+
+
+def _state(day: str) -> str:
+    """Return SQL of a state on a day: nobody need be there when the last day to answer passes."""
+    return f"CASE WHEN f.state = 'told' AND f.answer_until < {day}::date THEN 'lapsed' ELSE f.state END"
+
+
+def _found(day: str) -> str:
+    return _PLAIN.replace("f.state", f"{_state(day)} AS state")
 
 
 _RUN = "id, rule, rule_version, client_id, department, state, problem, last, screened, made_at, changed_at"
@@ -154,49 +181,111 @@ async def add_found(connection: Any, new: Sequence[Found], now: datetime) -> Non
     )
 
 
-async def found_by(connection: Any, run_id: uuid.UUID, after: uuid.UUID | None, limit: int) -> list[Found]:
-    """Return a page of whom a run found."""
+async def found_by(
+    connection: Any, run_id: uuid.UUID, after: uuid.UUID | None, state: str | None, day: date, limit: int
+) -> list[Found]:
+    """Return a page of whom a run found, as they stand on a day; those in one state only, if it is given."""
     rows = await connection.fetch(
-        "SELECT id, run, subject, sealed, state FROM exchange.entitlement_found"
-        " WHERE run = $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3",
+        f"SELECT * FROM (SELECT {_found('$5')} FROM exchange.entitlement_found f"  # noqa: S608 -- ours
+        " WHERE run = $1 AND ($2::uuid IS NULL OR id > $2)) AS f WHERE $3::text IS NULL OR state = $3"
+        " ORDER BY id LIMIT $4",
         run_id,
         after,
+        state,
         limit,
+        day,
     )
     return [Found(*row) for row in rows]
 
 
-async def counts(connection: Any, run_id: uuid.UUID) -> dict[str, int]:
-    """Return state → how many of whom a run found."""
+async def find(connection: Any, found_id: uuid.UUID, day: date) -> Found | None:
+    """Return one of those found, as they stand on a day, held until the transaction ends."""
+    row = await connection.fetchrow(
+        f"SELECT {_found('$2')} FROM exchange.entitlement_found f WHERE id = $1 FOR UPDATE",  # noqa: S608 -- ours
+        found_id,
+        day,
+    )
+    return None if row is None else Found(*row)
+
+
+async def counts(connection: Any, run_id: uuid.UUID, day: date) -> dict[str, int]:
+    """Return state on a day → how many of whom a run found."""
     rows = await connection.fetch(
-        "SELECT state, count(*) AS number FROM exchange.entitlement_found WHERE run = $1 GROUP BY state",
+        f"SELECT {_state('$2')} AS state, count(*) AS number FROM exchange.entitlement_found f"  # noqa: S608 -- ours
+        " WHERE run = $1 GROUP BY 1",
         run_id,
+        day,
     )
     return {row["state"]: row["number"] for row in rows}
 
 
-async def decide(
-    connection: Any, run_id: uuid.UUID, ids: Sequence[uuid.UUID] | None, state: str, now: datetime
+async def due(connection: Any, run_id: uuid.UUID) -> int:
+    """Return to how many of whom a run found the benefit is to be given."""
+    number: int = await connection.fetchval(
+        "SELECT count(*) FROM exchange.entitlement_found WHERE run = $1 AND due_at IS NOT NULL", run_id
+    )
+    return number
+
+
+async def decline(
+    connection: Any, run_id: uuid.UUID, ids: Sequence[uuid.UUID] | None, now: datetime
 ) -> list[Found]:
-    """Bring those that nobody decided on to a state, and return them; all of them, where no ids are given."""
+    """Drop those that nobody decided on, and return them; all of them, where no ids are given."""
     rows = await connection.fetch(
-        "UPDATE exchange.entitlement_found SET state = $3, changed_at = $4"
-        " WHERE run = $1 AND state = 'found' AND ($2::uuid[] IS NULL OR id = ANY($2))"
-        " RETURNING id, run, subject, sealed, state",
+        "UPDATE exchange.entitlement_found f SET state = 'declined', changed_at = $3"  # noqa: S608 -- ours
+        f" WHERE run = $1 AND state = 'found' AND ($2::uuid[] IS NULL OR id = ANY($2)) RETURNING {_PLAIN}",
         run_id,
         None if ids is None else list(ids),
-        state,
         now,
     )
     return [Found(*row) for row in rows]
 
 
-async def told_to(pool: Any, person: bytes) -> list[dict[str, Any]]:
-    """Return what a person was told that they are entitled to, the latest first."""
+async def told(
+    connection: Any, run_id: uuid.UUID, ids: Sequence[uuid.UUID] | None, until: date | None, now: datetime
+) -> list[Found]:
+    """Bring those that nobody decided on to `told`, and return them; all of them, where no ids are given.
+
+    Args:
+        until: the last day on which they can answer; None: no answer is needed, and the benefit is due now.
+    """
+    rows = await connection.fetch(
+        "UPDATE exchange.entitlement_found f SET state = 'told', changed_at = $4, told_at = $4,"  # noqa: S608 -- ours
+        " answer_until = $3::date, due_at = CASE WHEN $3::date IS NULL THEN $4::timestamptz END"
+        f" WHERE run = $1 AND state = 'found' AND ($2::uuid[] IS NULL OR id = ANY($2)) RETURNING {_PLAIN}",
+        run_id,
+        None if ids is None else list(ids),
+        until,
+        now,
+    )
+    return [Found(*row) for row in rows]
+
+
+async def answered(connection: Any, found_id: uuid.UUID, now: datetime, *, accepted: bool) -> None:
+    """Note what a person answered; the benefit is due from then on, if they accepted."""
+    await connection.execute(
+        "UPDATE exchange.entitlement_found SET state = $2, changed_at = $3, answered_at = $3,"
+        " due_at = CASE WHEN $4 THEN $3::timestamptz END WHERE id = $1",
+        found_id,
+        "accepted" if accepted else "refused",
+        now,
+        accepted,
+    )
+
+
+async def told_to(pool: Any, person: bytes, day: date) -> list[dict[str, Any]]:
+    """Return what a person was told that they are entitled to, as it stands on a day, the latest first."""
     rows = await pool.fetch(
-        "SELECT f.id, r.rule, r.department, f.changed_at AS told_at FROM exchange.entitlement_found f"
-        " JOIN exchange.entitlement_run r ON r.id = f.run WHERE f.subject = $1 AND f.state = 'told'"
-        " ORDER BY f.changed_at DESC, f.id",
+        f"SELECT f.id, r.rule, r.department, {_state('$2')} AS state, f.told_at, f.answer_until, f.answered_at,"  # noqa: S608 -- ours
+        " f.due_at FROM exchange.entitlement_found f JOIN exchange.entitlement_run r ON r.id = f.run"
+        " WHERE f.subject = $1 AND f.told_at IS NOT NULL ORDER BY f.told_at DESC, f.id",
         person,
+        day,
     )
     return [dict(row) for row in rows]
+
+
+async def person_of(connection: Any, subject: bytes) -> tuple[dict[str, Any], bytes | None] | None:
+    """Return a person's row in the register, still sealed; None where it is there no longer."""
+    row = await connection.fetchrow("SELECT content, sealed FROM exchange.person WHERE subject = $1", subject)
+    return None if row is None else (row["content"], row["sealed"])

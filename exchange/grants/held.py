@@ -20,6 +20,7 @@ from typing import Any
 from exchange.grants import tables
 from exchange.grants.grant import Grant
 from exchange.grants.quotas import Quotas
+from foundation.beside import beside
 from foundation.civil import CHINA
 from foundation.errors import DomainError
 from foundation.language import _
@@ -87,13 +88,10 @@ class Grants:
     async def followed(self) -> AsyncIterator[None]:
         """Hold the grants and follow their changes until the block ends."""
         await self.look()
-        task = asyncio.create_task(self._follow_forever())
         try:
-            yield
+            async with beside("grants", self._follow_forever):
+                yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
             with contextlib.suppress(*UNAVAILABLE):
                 await self._quotas.give_back(0)
 
@@ -104,8 +102,6 @@ class Grants:
                     await self._follow(connection)
             except UNAVAILABLE as error:
                 logger.error("grants cannot be followed", extra={"error": type(error).__name__})
-            except Exception:  # what is held grows old meanwhile and is not trusted; following must not end
-                logger.exception("grants cannot be followed")
             await asyncio.sleep(LOOKS_EVERY_SECONDS)
 
     async def _follow(self, connection: Any) -> None:

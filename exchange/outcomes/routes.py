@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from exchange.entries.entry import Subject
 from exchange.outcomes import tables
 from exchange.outcomes.decide import Decision, decide, take_task
 from exchange.outcomes.replies import EntryShown, OutcomeShown, SupervisedTask, SupervisionTasks
-from exchange.outcomes.supervise import Subject, enter, lift
+from exchange.outcomes.supervise import enter, lift
 from exchange.outcomes.tables import Outcome, Task
 from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime
 
 from exchange.audit.record import prepare, record_within
+from exchange.entries.entry import Subject, require_sense, standing_as
 from exchange.outcomes import tables
 from exchange.ports import Exchange
 from exchange.queries.authorise import canonical_subject
@@ -27,26 +28,6 @@ class NotSupervised(DomainError):
     code = "not-supervised"
 
 
-class EntryStands(DomainError):
-    """Another entry has this id."""
-
-    code = "entry-stands"
-
-
-class EntryInvalid(DomainError):
-    """An entry that cannot be: of a day to come, or that ends before it begins."""
-
-    code = "entry-invalid"
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """Whom an entry is about: `citizen-id` or `uscc`, and the identifier."""
-
-    kind: str
-    identifier: str
-
-
 async def enter(exchange: Exchange, caller: Principal, subject: Subject, new: Entry, now: datetime) -> Entry:
     """Put an entry on record about a subject that the caller's department supervises.
 
@@ -64,13 +45,10 @@ async def enter(exchange: Exchange, caller: Principal, subject: Subject, new: En
         kind, canonical = canonical_subject(subject.kind, subject.identifier)
         blind = exchange.vault.blind_index(kind, canonical)
         new = replace(new, subject=blind, source=SOURCE, authority=caller.department)
-        if new.decided_on > civil_date(now):
-            raise EntryInvalid(_("it was decided on a day to come"), pointer="/decided_on")
-        if new.until is not None and new.until < new.decided_on:
-            raise EntryInvalid(_("it ends before it begins"), pointer="/until")
+        require_sense(new, civil_date(now))
         if not await tables.supervises(exchange.pool, caller.department, blind):
             raise NotSupervised(_("your department does not supervise this subject"), pointer="/subject")
-        known = await _known(exchange, new)
+        known = await standing_as(exchange, new)
     except DomainError as refusal:
         await exchange.recorder.record(
             prepare(
@@ -104,7 +82,7 @@ async def enter(exchange: Exchange, caller: Principal, subject: Subject, new: En
                 ),
             )
             return new
-    stands = await _known(exchange, new)
+    stands = await standing_as(exchange, new)
     assert stands is not None, "it was there a moment ago, and entries are never deleted"
     return stands
 
@@ -116,7 +94,7 @@ async def lift(exchange: Exchange, caller: Principal, entry_id: uuid.UUID, on: d
         NotFound: the department made no entry of that name.
     """
     async with exchange.pool.acquire() as connection, connection.transaction():
-        subject = await tables.entered_by(connection, entry_id, caller.department)
+        subject = await tables.entered_by(connection, entry_id, caller.department, SOURCE)
         if subject is None:
             raise NotFound(_("your department made no such entry"))
         if await entries.end(connection, entry_id, on):
@@ -132,14 +110,3 @@ async def lift(exchange: Exchange, caller: Principal, entry_id: uuid.UUID, on: d
                     on=on.isoformat(),
                 ),
             )
-
-
-async def _known(exchange: Exchange, new: Entry) -> Entry | None:
-    """Return the entry that stands under this id, None for none, or raise EntryStands for another one."""
-    if not await tables.entry_stands(exchange.pool, new.id):
-        return None
-    own = {each.id: each for each in await entries.of_subject(exchange.pool, exchange.vault, new.subject)}
-    known = own.get(new.id)
-    if known is None or replace(known, ended_on=None) != new:
-        raise EntryStands(_("another entry has this id"), pointer="/id")
-    return known

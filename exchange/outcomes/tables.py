@@ -184,16 +184,13 @@ async def supervises(pool: Any, department: str, subject: bytes) -> bool:
     return found
 
 
-async def entry_stands(pool: Any, entry_id: uuid.UUID) -> bool:
-    """True when there is an entry of this id, about whomever."""
-    found: bool = await pool.fetchval("SELECT EXISTS (SELECT FROM exchange.entry WHERE id = $1)", entry_id)
-    return found
-
-
-async def entered_by(connection: Any, entry_id: uuid.UUID, department: str) -> bytes | None:
-    """Return the subject of an entry that a department made; None where it made none of this id."""
+async def entered_by(connection: Any, entry_id: uuid.UUID, department: str, source: str) -> bytes | None:
+    """Return the subject of an entry of a source that a department made; None where it made none of this id."""
     found: bytes | None = await connection.fetchval(
-        "SELECT subject FROM exchange.entry WHERE id = $1 AND authority = $2", entry_id, department
+        "SELECT subject FROM exchange.entry WHERE id = $1 AND authority = $2 AND source = $3",
+        entry_id,
+        department,
+        source,
     )
     return found
 

@@ -63,10 +63,12 @@ async def attest(
         **merged(admitted),
         **further,
     )
-    await exchange.recorder.record(record)
     promise = receipt(record, exchange.settings.ledger_origin)
     payload = b'%b,"%b":%b,%b' % (before, RECEIPT.encode(), canonical_json(promise), after)
-    return Attested(sign_compact(exchange.keys.signer(PURPOSE), payload, TYPE), promise)
+    jws = await exchange.recorder.record_then(
+        record, lambda: sign_compact(exchange.keys.signer(PURPOSE), payload, TYPE)
+    )
+    return Attested(jws, promise)
 
 
 async def record_refusal(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 
 from exchange.ports import Exchange
 from exchange.queries.claims import Claim, ClaimMalformed, Comparison
 from exchange.queries.compare import Verdict
 from exchange.registers import entries
-from exchange.registers.representatives import representatives
+from exchange.registers.representatives import Named, representatives
 from foundation.language import _
 
 LICENCES_SOURCE = "licences"
@@ -29,41 +30,88 @@ def require_known_types(exchange: Exchange, claims: Sequence[Claim]) -> None:
             raise ClaimMalformed(_("there is no such licence type"), pointer=f"/claims/{claim.name}/value")
 
 
-async def look_elsewhere(
-    exchange: Exchange, claims: Sequence[Claim], subjects: Sequence[bytes], today: date
-) -> dict[str, Told]:
-    """Answer those claims about a subject that its row does not; whether a register knows it plays no part.
+@dataclass(frozen=True, slots=True)
+class About:
+    """Claims about one subject.
 
     Args:
         subjects: blind index of the identifier asked about and, where an alias was followed, that of the row: what
             stands under either is about the subject.
     """
-    told: dict[str, Told] = {}
-    kinds = []
-    for claim in claims:
-        value = str(claim.value)
-        if claim.comparison is Comparison.LICENCE_IN_FORCE:
-            held = [await exchange.licences.in_force(value, subject, today) for subject in subjects]
-            told[claim.name] = (Verdict.MATCH if any(held) else Verdict.MISMATCH, LICENCES_SOURCE)
-        elif claim.comparison is Comparison.REPRESENTATIVE_OF:
-            told[claim.name] = await _represents(exchange, value, subjects, today)
-        elif claim.comparison is Comparison.NO_ENTRY:
-            kinds.append(claim)
-    asked = [(subject, str(claim.value)) for claim in kinds for subject in subjects]
-    found = iter(await entries.standing(exchange.pool, asked, today))
-    for claim in kinds:
-        standing = [next(found) for _subject in subjects]
-        sources = sorted({source for each in standing for source in each.found})
-        if sources:
-            told[claim.name] = Verdict.MISMATCH, ", ".join(sources)
-        else:
-            told[claim.name] = (Verdict.MATCH, "entries") if standing[0].known else (Verdict.UNKNOWN, None)
-    return told
+
+    claims: Sequence[Claim]
+    subjects: Sequence[bytes]
 
 
-async def _represents(exchange: Exchange, code: str, subjects: Sequence[bytes], today: date) -> Told:
-    named = await representatives(exchange.pool, exchange.vault, code, today)
+async def look_elsewhere(exchange: Exchange, asked: Sequence[About], today: date) -> list[dict[str, Told]]:
+    """Answer in step those claims about subjects that their rows do not; whether a register knows them plays no part.
+
+    However many are asked about: licences are looked up in one statement, entries in one, and representatives in one
+    for many entities.
+    """
+    licences = await _licences_held(exchange, asked, today)
+    named = await _represented(exchange, asked, today)
+    standing = await _standing(exchange, asked, today)
+    answered = []
+    for about in asked:
+        told: dict[str, Told] = {}
+        for claim in about.claims:
+            questions = [(str(claim.value), subject) for subject in about.subjects]
+            if claim.comparison is Comparison.LICENCE_IN_FORCE:
+                held = any(licences[question] for question in questions)
+                told[claim.name] = (Verdict.MATCH if held else Verdict.MISMATCH), LICENCES_SOURCE
+            elif claim.comparison is Comparison.REPRESENTATIVE_OF:
+                told[claim.name] = _represents(named[str(claim.value)], about.subjects)
+            elif claim.comparison is Comparison.NO_ENTRY:
+                told[claim.name] = _none_of([standing[question] for question in questions])
+        answered.append(told)
+    return answered
+
+
+def _questions(asked: Sequence[About], comparison: Comparison) -> list[tuple[str, bytes]]:
+    """Return (what a claim names, blind index) of all claims of a kind, each once."""
+    found = {
+        (str(claim.value), subject): None
+        for about in asked
+        for claim in about.claims
+        if claim.comparison is comparison
+        for subject in about.subjects
+    }
+    return list(found)
+
+
+async def _licences_held(
+    exchange: Exchange, asked: Sequence[About], today: date
+) -> Mapping[tuple[str, bytes], bool]:
+    questions = _questions(asked, Comparison.LICENCE_IN_FORCE)
+    held = await exchange.licences.in_force(questions, today) if questions else []
+    return dict(zip(questions, held, strict=True))
+
+
+async def _represented(
+    exchange: Exchange, asked: Sequence[About], today: date
+) -> Mapping[str, Sequence[Named]]:
+    codes = dict.fromkeys(code for code, _subject in _questions(asked, Comparison.REPRESENTATIVE_OF))
+    return await representatives(exchange.pool, exchange.vault, list(codes), today)
+
+
+async def _standing(
+    exchange: Exchange, asked: Sequence[About], today: date
+) -> Mapping[tuple[str, bytes], entries.Standing]:
+    questions = _questions(asked, Comparison.NO_ENTRY)
+    found = await entries.standing(exchange.pool, [(subject, kind) for kind, subject in questions], today)
+    return dict(zip(questions, found, strict=True))
+
+
+def _represents(named: Sequence[Named], subjects: Sequence[bytes]) -> Told:
     if not named:
         return Verdict.UNKNOWN, None
     sources = ", ".join(sorted({each.source for each in named}))
     return Verdict.MATCH if any(each.subject in subjects for each in named) else Verdict.MISMATCH, sources
+
+
+def _none_of(standing: Sequence[entries.Standing]) -> Told:
+    sources = sorted({source for each in standing for source in each.found})
+    if sources:
+        return Verdict.MISMATCH, ", ".join(sources)
+    return (Verdict.MATCH, "entries") if standing[0].known else (Verdict.UNKNOWN, None)

@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import BYTEA, TIMESTAMP
 
 from exchange.audit import findings
 from exchange.registers.tables import metadata
+from foundation.beside import beside
 from foundation.civil import CHINA
 from foundation.errors import DomainError
 from foundation.language import _
@@ -98,13 +99,8 @@ class Misses:
     @contextlib.asynccontextmanager
     async def followed(self) -> AsyncIterator[None]:
         """Follow what other processes count until the block ends."""
-        task = asyncio.create_task(self._follow_forever())
-        try:
+        async with beside("misses", self._follow_forever):
             yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
     async def _follow_forever(self) -> None:
         forgotten = None

@@ -45,9 +45,9 @@ async def find(exchange: Exchange, prepared: Prepared, now: datetime) -> Known |
     """
     resource = prepared.resource
     if resource.reads_from == ReadsFrom.LICENCES:
-        held = await exchange.licences.of_holder(
-            resource.id.removeprefix(LICENCE_PREFIX), prepared.subject, civil_date(now)
-        )
+        kind = resource.id.removeprefix(LICENCE_PREFIX)
+        found = await exchange.licences.of_holders(kind, [prepared.subject], civil_date(now))
+        held = found.get(prepared.subject)
         if held is None:
             return None
         return Known(

@@ -12,7 +12,7 @@ from exchange.queries.answer import statement
 from exchange.queries.attest import attest, record_refusal
 from exchange.queries.authorise import Prepared, Question, prepare_question
 from exchange.queries.compare import Verdict, compare
-from exchange.queries.elsewhere import Told, look_elsewhere, require_known_types
+from exchange.queries.elsewhere import About, Told, look_elsewhere, require_known_types
 from exchange.queries.live import another_name, verify_live
 from foundation.civil import civil_date
 from foundation.errors import DomainError
@@ -63,7 +63,7 @@ async def verify(exchange: Exchange, caller: Principal, question: Question, now:
         subjects = [prepared.subject]
         if known is not None and known.merged:
             subjects.append(known.subject)
-        elsewhere = await look_elsewhere(exchange, prepared.claims, subjects, today)
+        (elsewhere,) = await look_elsewhere(exchange, [About(prepared.claims, subjects)], today)
         results |= {name: verdict for name, (verdict, _) in elsewhere.items()}
     told = {
         "claims": dict(question.claims),

@@ -106,6 +106,14 @@ async def end(connection: Any, entry_id: uuid.UUID, on: date) -> bool:
     return done is not None
 
 
+async def stands(connection: Any, entry_id: uuid.UUID) -> bool:
+    """True when there is an entry of this id, about whomever."""
+    found: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM exchange.entry WHERE id = $1)", entry_id
+    )
+    return found
+
+
 async def of_subject(connection: Any, vault: Vault, subject: bytes) -> list[Entry]:
     """Return all entries about a subject, those that ended too, newest first."""
     rows = await connection.fetch(

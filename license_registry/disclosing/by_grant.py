@@ -20,6 +20,7 @@ from license_registry.disclosing import tables
 from license_registry.disclosing.errors import NotGranted
 from license_registry.disclosing.tables import Grant
 from license_registry.issuing.errors import HolderInvalid
+from license_registry.lifecycle.states import ENDED
 from license_registry.ports import Registry
 from license_registry.presenting.own_trust import current_trust
 from license_registry.presenting.present import lead_copy
@@ -41,14 +42,21 @@ class Seen:
     grant: Grant
 
 
-def covering(grants: list[Grant], type_id: str, matter: str, now: datetime) -> Grant | None:
-    """Return the grant that covers a licence type and a matter now, the one with most fields if several do."""
+def covering(
+    grants: list[Grant], type_id: str, matter: str, now: datetime, *, history: bool = False
+) -> Grant | None:
+    """Return the grant that covers a licence type and a matter now, the one with most fields if several do.
+
+    Args:
+        history: it must cover what was before, too.
+    """
     fitting = [
         grant
         for grant in grants
         if grant.licence_type == type_id
         and matter in grant.matters
         and grant.valid_from <= now < grant.valid_until
+        and (grant.history or not history)
     ]
     return max(fitting, key=lambda grant: len(grant.fields), default=None)
 
@@ -132,6 +140,8 @@ async def dossier(
 ) -> list[Licence]:
     """Return the licences of a person (一人一档) or an entity (一企一档), as far as the caller's grants go.
 
+    What has ended, and with it every earlier version, is history, and there only where the grant covers that.
+
     Args:
         use_cause: as in `see`.
         type_code: of the licences that are wanted; None: all.
@@ -148,7 +158,7 @@ async def dossier(
         if type_code not in (None, licence.type_code):
             continue
         type_ = type_of(registry.types, licence.type_code, licence.type_version)
-        if covering(grants, type_.id, matter, now) is not None:
+        if covering(grants, type_.id, matter, now, history=licence.state in ENDED) is not None:
             visible.append(licence)
     event = happened(
         "dossier-seen",

@@ -24,11 +24,13 @@ from license_registry.disclosing import tables
 from license_registry.disclosing.by_file import verify_upload
 from license_registry.disclosing.by_grant import dossier, require_fields, see
 from license_registry.disclosing.copies import fetch_copy, make_copy
+from license_registry.disclosing.history import look_back
 from license_registry.disclosing.number import check_number
 from license_registry.disclosing.tables import Grant
 from license_registry.documents.drawing import Format
 from license_registry.documents.routes import DRAWING_PROBLEMS
 from license_registry.issuing.routes import CALLER_PROBLEMS, LicenceReply, shown, without_citizen_id
+from license_registry.lifecycle.routes import HistoryReply, shown_history
 from license_registry.ports import Registry
 from license_registry.presenting.routes import LicencesReply
 from license_registry.problems import REGISTRY_PROBLEMS
@@ -77,7 +79,7 @@ class DossierRequest(BaseModel):
 
 
 class GrantBody(BaseModel):
-    """What a department may see of licences of a type."""
+    """What a department may see of licences of a type; `history`: ended ones and earlier versions, too."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -89,6 +91,7 @@ class GrantBody(BaseModel):
     legal_basis: FreeText
     valid_from: AwareDatetime
     valid_until: AwareDatetime
+    history: bool = False
 
 
 class NumberReply(TypedDict):
@@ -140,6 +143,13 @@ class DossierReply(TypedDict):
     represented: list[LicenceReply]
 
 
+class HistorySeen(HistoryReply):
+    """What befell a licence, by which grant and for which purpose."""
+
+    grant: Uuid
+    purpose: str
+
+
 class DisclosureGrantReply(TypedDict):
     """What a department may see of licences of a type."""
 
@@ -152,6 +162,7 @@ class DisclosureGrantReply(TypedDict):
     legal_basis: str
     valid_from: Moment
     valid_until: Moment
+    history: bool
 
 
 class DisclosureGrantsReply(TypedDict):
@@ -267,10 +278,36 @@ async def department_dossiers(
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM))],
 ) -> LicencesReply:
-    """List number, dates and state of the licences that grants cover; their fields are seen one by one."""
+    """List number, dates and state of the licences that grants cover; their fields are seen one by one.
+
+    Ended ones and earlier versions are listed where the grant covers history.
+    """
     registry: Registry = request.app.state.registry
     found = await dossier(registry, caller, body.holder_code, body.matter, body.case, datetime.now(UTC))
     return {"licences": [shown(licence) for licence in found]}
+
+
+@router.post(
+    "/department/histories",
+    openapi_extra=audited("history-seen"),
+    responses=documented(
+        REGISTRY_PROBLEMS, [*CALLER_PROBLEMS, "invalid-request", "not-found", "disclosure-not-granted"]
+    ),
+    summary="What befell a licence, by a grant that covers history 依职权查询证照历史",
+)
+async def department_histories(
+    body: SeeRequest,
+    request: Request,
+    caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM))],
+) -> HistorySeen:
+    """Give all versions of a licence and every signed change; the fields of a version are seen by its identifier."""
+    registry: Registry = request.app.state.registry
+    looked = await look_back(registry, caller, body.identifier, body.matter, body.case, datetime.now(UTC))
+    return {
+        **shown_history(looked.history),
+        "grant": str(looked.grant.id),
+        "purpose": looked.grant.purpose,
+    }
 
 
 @router.post(
@@ -391,6 +428,7 @@ async def give_grant(
         body.valid_until,
         caller.id,
         now,
+        history=body.history,
     )
     event = happened("disclosure-granted", None, caller, now, grant=_grant(grant))
     async with registry.pool.acquire() as connection:
@@ -448,4 +486,5 @@ def _grant(grant: Grant) -> DisclosureGrantReply:
         "legal_basis": grant.legal_basis,
         "valid_from": grant.valid_from.isoformat(),
         "valid_until": grant.valid_until.isoformat(),
+        "history": grant.history,
     }

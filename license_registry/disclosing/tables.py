@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, Table, Text
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, TIMESTAMP, UUID
 
 from license_registry.tables import Event, add_event, licence, metadata
@@ -30,6 +30,7 @@ disclosure_grant = Table(
     Column("granted_by", Text, nullable=False),
     Column("granted_at", TIMESTAMP(timezone=True), nullable=False),
     Column("ended_at", TIMESTAMP(timezone=True)),
+    Column("history", Boolean, nullable=False, server_default="false"),
     Index("disclosure_grant_client", "client_id"),
 )
 
@@ -45,7 +46,11 @@ number_guess = Table(
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a department may see of licences of one type without their holders' act, for which matters."""
+    """What a department may see of licences of one type without their holders' act, for which matters.
+
+    Args:
+        history: also which there were before, ended ones and earlier versions, and what befell them.
+    """
 
     id: uuid.UUID
     client_id: str
@@ -59,6 +64,7 @@ class Grant:
     granted_by: str
     granted_at: datetime
     ended_at: datetime | None = None
+    history: bool = False
 
 
 async def add_grant(connection: Any, new: Grant, happened: Event) -> None:
@@ -66,7 +72,7 @@ async def add_grant(connection: Any, new: Grant, happened: Event) -> None:
     async with connection.transaction():
         await connection.execute(
             "INSERT INTO license_registry.disclosure_grant"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULL, $12)",
             new.id,
             new.client_id,
             new.licence_type,
@@ -78,6 +84,7 @@ async def add_grant(connection: Any, new: Grant, happened: Event) -> None:
             new.valid_until,
             new.granted_by,
             new.granted_at,
+            new.history,
         )
         await add_event(connection, happened)
 

@@ -30,6 +30,18 @@ async def history(registry: Registry, caller: Principal, identifier: str) -> His
     Raises:
         NotFound: there is none, or not for this caller.
     """
+    found = await through_versions(registry, identifier)
+    if not any(_may_see(caller, licence, life) for licence, life in found.versions):
+        raise NotFound(_("no such licence"))
+    return found
+
+
+async def through_versions(registry: Registry, identifier: str) -> History:
+    """Return the history of a licence; whoever calls this has to know for whom.
+
+    Raises:
+        NotFound: there is none.
+    """
     async with (
         registry.pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
@@ -40,8 +52,6 @@ async def history(registry: Registry, caller: Principal, identifier: str) -> His
             if found is None:
                 raise NotFound(_("no such licence"))
             versions.append((found, await life_tables.life_of(connection, each)))
-        if not any(_may_see(caller, found, life) for found, life in versions):
-            raise NotFound(_("no such licence"))
         changes = await life_tables.changes_of(connection, [found.identifier for found, _life in versions])
     return History(tuple(versions), tuple(changes))
 

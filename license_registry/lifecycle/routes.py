@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from typing_extensions import TypedDict
 
+from foundation.civil import civil_date
 from foundation.identity.guard import PUBLIC, audited, requires
 from foundation.identity.principals import Principal, Role
 from foundation.openapi import Day, Moment, Uuid, media
@@ -18,10 +19,10 @@ from foundation.text import Code, FreeText
 from license_registry.issuing.form import FieldValue, without_citizen_id
 from license_registry.issuing.routes import CALLER_PROBLEMS, LicenceReply, shown
 from license_registry.lifecycle.change import Wanted, change_state
-from license_registry.lifecycle.history import history
+from license_registry.lifecycle.history import History, history
 from license_registry.lifecycle.states import VERSIONING, Operation, State
 from license_registry.lifecycle.status_lists import TTL_SECONDS
-from license_registry.lifecycle.tables import Life
+from license_registry.lifecycle.tables import Life, reminders_to
 from license_registry.lifecycle.versions import VersionRequest, new_version
 from license_registry.ports import Registry
 from license_registry.problems import REGISTRY_PROBLEMS
@@ -89,6 +90,30 @@ class ChangeReply(TypedDict):
     reason: str | None
     changed_at: Moment
     statement: str
+
+
+class ReminderReply(TypedDict):
+    """A licence that ends soon: `days` before its end the reminder of `reminded_at` was due, `days_left` there are now.
+
+    0 days left: today is the last day.
+    """
+
+    identifier: str
+    type_code: str
+    number: str
+    issuer_code: str
+    issuer_name: str | None
+    state: str
+    valid_until: Day
+    days: int
+    days_left: int
+    reminded_at: Moment
+
+
+class RemindersReply(TypedDict):
+    """Reminders, of what ends first first."""
+
+    reminders: list[ReminderReply]
 
 
 class HistoryReply(TypedDict):
@@ -227,7 +252,11 @@ async def whole_history(
 ) -> HistoryReply:
     """Tell what befell a licence; each `statement` is a compact JWS by a key of `/jwks.json`."""
     registry: Registry = request.app.state.registry
-    found = await history(registry, caller, identifier)
+    return shown_history(await history(registry, caller, identifier))
+
+
+def shown_history(found: History) -> HistoryReply:
+    """Return a history for a reply."""
     return {
         "versions": [{**shown(licence), **shown_life(life)} for licence, life in found.versions],
         "changes": [
@@ -246,6 +275,38 @@ async def whole_history(
             }
             for each in found.changes
         ],
+    }
+
+
+@router.get(
+    "/me/reminders",
+    openapi_extra=audited("none"),
+    responses=documented(REGISTRY_PROBLEMS, CALLER_PROBLEMS),
+    summary="Which of my licences end soon 证照到期提醒",
+)
+async def own_reminders(
+    request: Request, caller: Annotated[Principal, Depends(requires(Role.PERSON))]
+) -> RemindersReply:
+    """List the latest reminder of each licence in force that the caller may present."""
+    registry: Registry = request.app.state.registry
+    assert caller.subject is not None
+    today = civil_date(datetime.now(UTC))
+    return {
+        "reminders": [
+            {
+                "identifier": each.identifier,
+                "type_code": each.type_code,
+                "number": each.number,
+                "issuer_code": each.issuer,
+                "issuer_name": each.issuer_name,
+                "state": each.state,
+                "valid_until": each.valid_until.isoformat(),
+                "days": each.days,
+                "days_left": (each.valid_until - today).days,
+                "reminded_at": each.reminded_at.isoformat(),
+            }
+            for each in await reminders_to(registry.pool, caller.subject, today)
+        ]
     }
 
 

@@ -76,6 +76,11 @@ STATE_NAMES = {
     State.OTHER: _("other"),
 }
 
+ENDED = frozenset(
+    {State.RESCINDED, State.CANCELLED, State.EXPIRED, State.TRANSFERRED_OUT, State.REVOKED},
+)
+"""States in which a licence is none any more, whatever may still follow; every replaced version is in one of them."""
+
 VERSIONING = frozenset({Operation.RENEW, Operation.CHANGE, Operation.TRANSFER_IN})
 """Operations that make a new version (issued by 01) and end, or leave ended, the old one."""
 

@@ -249,3 +249,37 @@ async def add_reminder(connection: Any, identifier: str, days: int, now: datetim
         days,
         now,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Reminder:
+    """That a licence in force ends soon, as its issuer and who may present it were last reminded.
+
+    Args:
+        days: before the end at which the reminder was due (60, 30 or 7).
+    """
+
+    identifier: str
+    type_code: str
+    number: str
+    issuer: str
+    issuer_name: str | None
+    state: str
+    valid_until: date
+    days: int
+    reminded_at: datetime
+
+
+async def reminders_to(connection: Any, presenter: bytes, today: date) -> list[Reminder]:
+    """Return the latest reminder of each licence in force that a person may present, the one that ends first first."""
+    rows = await connection.fetch(
+        "SELECT l.identifier, l.type_code, l.number, l.issuer, l.issuer_name, l.state, l.valid_until, r.days,"
+        " r.reminded_at FROM license_registry.licence l CROSS JOIN LATERAL"
+        " (SELECT days, reminded_at FROM license_registry.reminder WHERE identifier = l.identifier"
+        " ORDER BY days LIMIT 1) AS r WHERE l.state IN ('01', '02') AND l.valid_until >= $2 AND (l.presenter = $1"
+        " OR l.identifier IN (SELECT identifier FROM license_registry.co_holder WHERE holder = $1))"
+        " ORDER BY l.valid_until, l.identifier LIMIT 1000",
+        presenter,
+        today,
+    )
+    return [Reminder(**row) for row in rows]

@@ -160,6 +160,11 @@ def test_entries_about_the_company_stand_against_its_old_number(
     asyncio.run(add())
     assert entity(service, asking, CODE, **clean)["results"] == {"clean": "mismatch"}
     assert entity(service, asking, OLD, **clean)["results"] == {"clean": "mismatch"}
+    many = Asking(service, asking, ECKey.generate_key("P-256"))
+    content = lines(*({"subject": each, "claims": clean} for each in (OLD, CODE, OF_SEVERAL)))
+    batch = many.send(content, key=str(uuid.uuid4()), resource="legal-entities-basic").json()["id"]
+    many.wait(batch)
+    assert [row["results"]["clean"] for row in many.read(batch)[1]] == ["mismatch", "mismatch", "match"]
 
 
 def test_a_batch_answers_by_old_numbers_as_single_questions_do(

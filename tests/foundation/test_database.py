@@ -41,6 +41,7 @@ import exchange.commitments.tables
 import exchange.corrections.notices.tables
 import exchange.corrections.tables
 import exchange.entitlements.tables
+import exchange.entries.tables
 import exchange.grants.tables
 import exchange.matters.decisions
 import exchange.matters.tables

@@ -235,12 +235,15 @@ def log(service: Service, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 @pytest.mark.parametrize("where", ["folder", "address"])
 def test_verify_log_holds_in_a_folder_and_over_http(run: Run, log: dict[str, Any], where: str) -> None:
     options = ("--key", log["key"], "--records", str(log["records"]))
-    done = run("verify-log", log[where], *options, "--json")
-    report = json.loads(done.stdout)
-    assert (done.exit_code, report["problems"], report["checkpoint"]) == (0, [], True)
-    assert report["size"] >= report["records_checked"] >= 3
-    words = run("verify-log", log[where], *options)
-    assert words.exit_code == 0
+    for _ in range(20):
+        done = run("verify-log", log[where], *options, "--json")
+        report = json.loads(done.stdout)
+        assert (done.exit_code, report["problems"], report["checkpoint"]) == (0, [], True)
+        assert report["size"] >= report["records_checked"] >= 3
+        words = run("verify-log", log[where], *options)
+        assert words.exit_code == 0
+        if report["root"] in words.stdout:
+            break  # else the log grew in between: what the auditor read is recorded, too
     assert report["root"] in words.stdout
 
 

@@ -13,6 +13,7 @@ from foundation.calling.errors import (
     Unreachable,
 )
 from foundation.calling.retrying import Patience
+from zhengtong.client.archives import CaseArchive
 from zhengtong.client.asynchronous import AsyncClient
 from zhengtong.client.batches import BatchAnswers, read_batch_result
 from zhengtong.client.keys import KeyUnusable, load_private_key
@@ -41,6 +42,8 @@ from zhengtong.client.results import (
     Subscription,
     Verification,
 )
+from zhengtong.client.share_requests import ShareRequest, TermNotice
+from zhengtong.client.sharing import DataCheck, LicenceFile, SharedFileCheck, SharedLicence, Use
 from zhengtong.client.synchronous import Client
 
 __all__ = [
@@ -50,8 +53,10 @@ __all__ = [
     "BatchAnswers",
     "Call",
     "CallFailed",
+    "CaseArchive",
     "Client",
     "Code",
+    "DataCheck",
     "Event",
     "Events",
     "FieldError",
@@ -60,6 +65,7 @@ __all__ = [
     "KeyUnusable",
     "Keys",
     "LicenceCheck",
+    "LicenceFile",
     "NumberCheck",
     "Patience",
     "Plan",
@@ -70,9 +76,14 @@ __all__ = [
     "Receipt",
     "ReceiptInvalid",
     "ReplyUnreadable",
+    "ShareRequest",
+    "SharedFileCheck",
+    "SharedLicence",
     "Statement",
     "Subscription",
+    "TermNotice",
     "Unreachable",
+    "Use",
     "Verification",
     "load_private_key",
     "read_batch_result",

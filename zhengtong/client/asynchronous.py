@@ -16,6 +16,7 @@ from foundation.calling.concurrent import ConcurrentCaller
 from foundation.calling.errors import ProblemError
 from foundation.calling.retrying import Patience
 from zhengtong.client import requests
+from zhengtong.client.asynchronous_sharing import AsyncSharingMethods
 from zhengtong.client.batches import BatchAnswers, read_batch_result
 from zhengtong.client.keys import PrivateKey
 from zhengtong.client.offline import (
@@ -48,7 +49,7 @@ Result = TypeVar("Result")
 _PROOF_POLL_SECONDS = 0.25
 
 
-class AsyncClient:
+class AsyncClient(AsyncSharingMethods):
     """A department's way to a Zhengtong, for asyncio.
 
     Tokens are fetched when they are needed and renewed before they expire. What may be sent again without harm is,

@@ -244,7 +244,9 @@ class NumberCheck:
     licence_name: str | None
 
 
-def _reading(read: Callable[[dict[str, Any]], Read]) -> Callable[[httpx.Response], Read]:
+def reading(read: Callable[[dict[str, Any]], Read]) -> Callable[[httpx.Response], Read]:
+    """Return what reads a whole reply by reading its object; another form than promised is ReplyUnreadable."""
+
     def whole(reply: httpx.Response) -> Read:
         body = read_json(reply)
         try:
@@ -372,20 +374,20 @@ def _number(body: dict[str, Any]) -> NumberCheck:
     return NumberCheck(int(body["result"]), bool(body["valid"]), body["licence_type"], body["licence_name"])
 
 
-read_verification = _reading(_verification)
-read_query = _reading(_query)
-read_plan = _reading(_plan)
-read_batch = _reading(_batch)
-read_subscription = _reading(_subscription)
-read_events = _reading(lambda body: Events(tuple(_event(each) for each in body["events"]), int(body["next"])))
-read_count = _reading(lambda body: int(body["subjects"]))
-read_proof = _reading(_proof)
-read_grant = _reading(_grant)
-read_grants = _reading(lambda body: tuple(_grant(each) for each in body["grants"]))
-read_code = _reading(
+read_verification = reading(_verification)
+read_query = reading(_query)
+read_plan = reading(_plan)
+read_batch = reading(_batch)
+read_subscription = reading(_subscription)
+read_events = reading(lambda body: Events(tuple(_event(each) for each in body["events"]), int(body["next"])))
+read_count = reading(lambda body: int(body["subjects"]))
+read_proof = reading(_proof)
+read_grant = reading(_grant)
+read_grants = reading(lambda body: tuple(_grant(each) for each in body["grants"]))
+read_code = reading(
     lambda body: Code(str(body["code"]), str(body["qr"]), datetime.fromisoformat(body["expires_at"]))
 )
-read_check = _reading(_checked)
-read_number = _reading(_number)
-read_resources = _reading(lambda body: tuple(dict(each) for each in body["resources"]))
-read_licences = _reading(lambda body: tuple(dict(each) for each in body["licences"]))
+read_check = reading(_checked)
+read_number = reading(_number)
+read_resources = reading(lambda body: tuple(dict(each) for each in body["resources"]))
+read_licences = reading(lambda body: tuple(dict(each) for each in body["licences"]))

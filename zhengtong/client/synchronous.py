@@ -42,13 +42,14 @@ from zhengtong.client.results import (
     Subscription,
     Verification,
 )
+from zhengtong.client.synchronous_sharing import SharingMethods
 
 Result = TypeVar("Result")
 
 _PROOF_POLL_SECONDS = 0.25
 
 
-class Client:
+class Client(SharingMethods):
     """A department's way to a Zhengtong.
 
     Tokens are fetched when they are needed and renewed before they expire. What may be sent again without harm is,
