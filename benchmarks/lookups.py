@@ -59,7 +59,7 @@ async def by_identifier(pool: Any, n: int) -> Any:
 
 async def by_holder(pool: Any, n: int) -> Any:
     holder = hashlib.md5(str(n // 2).encode(), usedforsecurity=False).digest()
-    return await tables.of_holder(pool, holder)
+    return await tables.of_holders(pool, [holder])
 
 
 LOOKUPS: dict[str, Lookup] = {"number": by_number, "holder": by_holder, "identifier": by_identifier}

@@ -32,11 +32,13 @@ class HeldLicence:
     Args:
         division: where it is at home (6 digits).
         values: opens it and returns its fields in clear.
+        merged: it stands under another identifier, which was decided to be of the same subject.
     """
 
     division: str | None
     issued_at: datetime
     values: Callable[[], Mapping[str, Any]]
+    merged: bool = False
 
 
 class LicencesHeld(Protocol):

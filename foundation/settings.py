@@ -154,6 +154,13 @@ class Settings(BaseSettings):
     people_issuer: str | None = Field(default=None, description="OpenID Connect issuer that people come from")
     people_audience: str = "zhengtong"
     people_citizen_id_claim: str = "citizen_id"
+    people_client_secret: SecretStr | None = Field(
+        default=None, description="Our secret at the issuer of people; none: we are a public client there"
+    )
+    wallet_clients: dict[str, tuple[str, ...]] = Field(
+        default={},
+        description="JSON: client id of a wallet → addresses that its holders may be sent back to with a code",
+    )
     development_issuer: bool = Field(
         default=False, description="Serve a local issuer that lets anyone be anybody: loopback only"
     )
@@ -188,6 +195,23 @@ class Settings(BaseSettings):
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for text in value:
             ipaddress.ip_network(text)
+        return value
+
+    @field_validator("wallet_clients")
+    @classmethod
+    def _addresses_of_wallets(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for address in (each for addresses in value.values() for each in addresses):
+            parts = urlsplit(address)
+            # A scheme of an app has a dot (RFC 8252 §7.1), which keeps `javascript:` and its like out.
+            fits = (
+                (parts.scheme == "https" and parts.hostname)
+                or (parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS)
+                or "." in parts.scheme
+            )
+            if not fits or parts.fragment or not address.isascii() or not address.isprintable():
+                raise ValueError(
+                    "addresses of wallets are https, http on loopback, or of an app's own scheme"
+                )
         return value
 
     @model_validator(mode="after")

@@ -19,6 +19,7 @@ import license_registry.notices.routes
 import license_registry.presenting.routes
 import license_registry.seals.routes
 import license_registry.sharing.routes
+import license_registry.wallets.authorising.routes
 import license_registry.wallets.routes
 from foundation.identity.guard import Guard
 from foundation.openapi import complete, operation_id
@@ -73,6 +74,7 @@ def create_app(ports: Registry, guard: Guard) -> ASGIApp:
         license_registry.notices.routes.router,
         license_registry.presenting.routes.router,
         license_registry.wallets.routes.router,
+        license_registry.wallets.authorising.routes.router,
         license_registry.disclosing.routes.router,
         license_registry.sharing.routes.router,
         license_registry.seals.routes.router,

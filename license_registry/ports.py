@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from foundation.identity.signing_in import SigningIn
 from foundation.sensitive import Vault
 from foundation.settings import Settings
 from foundation.signing import KeyStore
@@ -39,6 +40,21 @@ class HolderRegister(Protocol):
         """
 
 
+class Identities(Protocol):
+    """Who stands under several identifiers, as was decided of the registers; the registry does not know where."""
+
+    async def of(self, subject: bytes) -> list[bytes]:
+        """Return all blind indexes that stand for the one behind this one, which is among them."""
+
+
+class NoOtherIdentities:
+    """Everybody has one identifier."""
+
+    async def of(self, subject: bytes) -> list[bytes]:
+        """Return this one alone."""
+        return [subject]
+
+
 @dataclass(frozen=True, slots=True)
 class Registry:
     """Rooms of the registry reach everything that is not pure through this; `pool` is of asyncpg.
@@ -46,6 +62,8 @@ class Registry:
     Args:
         codes: shares round trips between verifications; None where they are few.
         drawing: processes that draw documents; None where few are drawn.
+        identities: who stands under several identifiers: their licences are found under each.
+        signing_in: where people sign in whom a wallet sends; None without an issuer of people.
     """
 
     settings: Settings
@@ -58,6 +76,13 @@ class Registry:
     holders: HolderRegister
     codes: Codes | None = None
     drawing: Drawing | None = None
+    signing_in: SigningIn | None = None
+    identities: Identities = field(default_factory=NoOtherIdentities)
+
+    @property
+    def wallets_come_by_themselves(self) -> bool:
+        """Whether wallets are registered, and people can sign in."""
+        return self.signing_in is not None and bool(self.settings.wallet_clients)
 
     @property
     def issuer(self) -> str:

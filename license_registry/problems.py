@@ -50,8 +50,18 @@ REGISTRY_PROBLEMS: ProblemTable = {
     "code-expired": ProblemKind(410, _("The code has expired")),
     "wallet-code-refused": ProblemKind(400, _("The wallet's code is not good")),
     "wallet-grant-unsupported": ProblemKind(400, _("Wallets have another grant type")),
+    "sign-in-refused": ProblemKind(400, _("The sign-in gave nothing")),
+    "wallet-client-unknown": ProblemKind(400, _("The wallet is not registered")),
+    "wallet-request-refused": ProblemKind(400, _("The wallet's request does not hold")),
+    "wallet-response-unsupported": ProblemKind(400, _("Wallets come back with a code")),
+    "wallet-scope-unknown": ProblemKind(
+        400, _("The wallet asks for none of the licence types, or for several")
+    ),
+    "wallet-details-refused": ProblemKind(400, _("The details of the wallet's request do not hold")),
+    "wallet-request-uri-refused": ProblemKind(400, _("The wallet's pushed request is not good")),
     "wallet-token-refused": ProblemKind(401, _("The wallet's token is not good"), BEARER),
     "wallet-credential-unknown": ProblemKind(400, _("The wallet asks for another licence type")),
+    "wallet-credential-identifier-unknown": ProblemKind(400, _("The wallet asks for another licence")),
     "wallet-credential-denied": ProblemKind(400, _("The licence cannot be put into a wallet")),
     "wallet-proof-refused": ProblemKind(400, _("The wallet's proof does not hold")),
     "wallet-nonce-refused": ProblemKind(400, _("The wallet's nonce is not good")),

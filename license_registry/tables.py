@@ -329,37 +329,37 @@ async def find_in_force(connection: Any, type_code: str, number: str) -> Licence
     )
 
 
-async def of_holder(connection: Any, holder: bytes) -> list[Licence]:
-    """Return all licences that somebody holds, alone or with others, newest first."""
+async def of_holders(connection: Any, holders: Sequence[bytes]) -> list[Licence]:
+    """Return all licences that these hold, alone or with others, newest first."""
     rows = await connection.fetch(
-        f"SELECT {_COLUMNS} FROM license_registry.licence WHERE holder = $1"  # noqa: S608
+        f"SELECT {_COLUMNS} FROM license_registry.licence WHERE holder = ANY($1)"  # noqa: S608
         f" UNION SELECT {_COLUMNS} FROM license_registry.licence WHERE identifier IN"
-        "  (SELECT identifier FROM license_registry.co_holder WHERE holder = $1)"
+        "  (SELECT identifier FROM license_registry.co_holder WHERE holder = ANY($1))"
         " ORDER BY issued_at DESC LIMIT 1000",
-        holder,
+        holders,
     )
     return [found for row in rows if (found := _licence(row)) is not None]
 
 
-async def of_presenter(connection: Any, presenter: bytes) -> list[Licence]:
-    """Return all licences that a person may present, newest first; those held with others are among them."""
+async def of_presenters(connection: Any, presenters: Sequence[bytes]) -> list[Licence]:
+    """Return all licences that these may present, newest first; those held with others are among them."""
     rows = await connection.fetch(
         f"SELECT {_COLUMNS} FROM license_registry.licence"  # noqa: S608
-        " WHERE presenter = $1 OR identifier IN"
-        "  (SELECT identifier FROM license_registry.co_holder WHERE holder = $1)"
+        " WHERE presenter = ANY($1) OR identifier IN"
+        "  (SELECT identifier FROM license_registry.co_holder WHERE holder = ANY($1))"
         " ORDER BY issued_at DESC LIMIT 1000",
-        presenter,
+        presenters,
     )
     return [found for row in rows if (found := _licence(row)) is not None]
 
 
-async def may_present(connection: Any, licence: Licence, subject: bytes) -> bool:
-    """Tell whether a person may present a licence: its presenter, and everybody who holds it with others."""
-    if licence.presenter == subject:
+async def may_present(connection: Any, licence: Licence, subjects: Sequence[bytes]) -> bool:
+    """Tell whether one of these may present a licence: its presenter, and everybody who holds it with others."""
+    if licence.presenter in subjects:
         return True
     found = await connection.fetchval(
-        "SELECT true FROM license_registry.co_holder WHERE holder = $1 AND identifier = $2",
-        subject,
+        "SELECT true FROM license_registry.co_holder WHERE holder = ANY($1) AND identifier = $2 LIMIT 1",
+        subjects,
         licence.identifier,
     )
     return found is not None

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from exchange.ports import HeldLicence
+from exchange.registers.aliases import decided_with
 from foundation.sensitive import Vault
 from license_registry.catalog.types import LicenceTypes
 from license_registry.lifecycle.states import State
@@ -23,17 +24,24 @@ _COLUMNS = (
 
 # Who holds alone and who holds with others are looked up apart: one condition for both could use no index.
 _OF_CODE = f"l.type_code = q.code AND {_VALID.format(state='$4', day='$5')}"
+# Somebody holds what stands under any identifier that was decided to be theirs.
 _IN_FORCE = (
-    "SELECT DISTINCT q.turn FROM unnest($1::int[], $2::text[], $3::bytea[]) AS q (turn, code, holder)"  # noqa: S608 -- constants
+    "WITH asked AS (SELECT * FROM unnest($1::int[], $2::text[], $3::bytea[]) AS asked (turn, code, holder)),"  # noqa: S608
+    " q AS (SELECT * FROM asked UNION ALL SELECT asked.turn, asked.code, a.alias FROM asked"
+    f" JOIN {decided_with('asked.holder')}) SELECT DISTINCT q.turn FROM q"
     f" WHERE EXISTS (SELECT FROM license_registry.licence l WHERE l.holder = q.holder AND {_OF_CODE})"
     f" OR EXISTS (SELECT FROM {_SHARED} WHERE c.holder = q.holder AND {_OF_CODE})"
 )
 _OF_CODES = f"l.type_code = ANY($2) AND {_VALID.format(state='$3', day='$4')}"
 _NEWEST = (
-    "SELECT q.holder AS asked, newest.* FROM unnest($1::bytea[]) AS q (holder) CROSS JOIN LATERAL"  # noqa: S608
+    "WITH asked AS (SELECT * FROM unnest($1::bytea[]) AS asked (holder)),"  # noqa: S608
+    " q AS (SELECT holder AS asked, holder, false AS merged FROM asked"
+    f" UNION ALL SELECT asked.holder, a.alias, true FROM asked JOIN {decided_with('asked.holder')})"
+    " SELECT DISTINCT ON (q.asked) q.asked, q.merged, newest.* FROM q CROSS JOIN LATERAL"
     f" (SELECT {_COLUMNS} FROM license_registry.licence l WHERE l.holder = q.holder AND {_OF_CODES}"
     f" UNION ALL SELECT {_COLUMNS} FROM {_SHARED} WHERE c.holder = q.holder AND {_OF_CODES}"
     " ORDER BY issued_on DESC, issued_at DESC LIMIT 1) newest"
+    " ORDER BY q.asked, newest.issued_on DESC, newest.issued_at DESC, q.merged"
 )
 
 
@@ -76,7 +84,9 @@ class RegisteredLicences:
             _NEWEST, list(holders), self._codes[licence_type], State.VALID.value, day
         )
         return {
-            row["asked"]: HeldLicence(row["division"], row["issued_at"], partial(self._opened, row))
+            row["asked"]: HeldLicence(
+                row["division"], row["issued_at"], partial(self._opened, row), row["merged"]
+            )
             for row in rows
         }
 

@@ -43,6 +43,7 @@ from foundation.identity import development_issuer
 from foundation.identity.guard import Guard
 from foundation.identity.people import PeopleVerifier
 from foundation.identity.routes import TOKEN_PURPOSE, AuthorisationServer
+from foundation.identity.signing_in import SigningIn
 from foundation.identity.tokens import TokenVerifier
 from foundation.ledger import VERIFIER_KEY_FILE, DirectoryTiles, LogSigner
 from foundation.ledger.sequencer import run_forever
@@ -63,6 +64,7 @@ from license_registry.store.objects import open_store
 from license_registry.wallets.requests import PURPOSE as REQUEST_PURPOSE
 from zhengtong.case_archives import StoredArchives
 from zhengtong.contacts import MappedContacts
+from zhengtong.decided_identities import DecidedIdentities
 from zhengtong.held_licences import RegisteredLicences
 from zhengtong.holders import RegisteredHolders
 from zhengtong.licence_changes import FollowedLicences
@@ -174,6 +176,8 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             RegisteredHolders(pool, vault),
             codes,
             drawing,
+            _signing_in(settings, people, http),
+            DecidedIdentities(pool),
         )
         await stack.enter_async_context(beside("issuing", lambda: work_forever(registry)))
         await publish_seeds(pool, read_seeds(), now)
@@ -231,6 +235,17 @@ def _people(settings: Settings, vault: Vault, http: httpx.AsyncClient) -> People
     if issuer is None:
         return None
     return PeopleVerifier(issuer, settings.people_audience, settings.people_citizen_id_claim, vault, http)
+
+
+def _signing_in(
+    settings: Settings, people: PeopleVerifier | None, http: httpx.AsyncClient
+) -> SigningIn | None:
+    if people is None:
+        return None
+    secret = settings.people_client_secret
+    return SigningIn(
+        people, settings.people_audience, None if secret is None else secret.get_secret_value(), http
+    )
 
 
 class _TokenKeys:

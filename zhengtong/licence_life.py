@@ -25,6 +25,7 @@ from license_registry.notices.deliver import KINDS, deliver, require_kinds
 from license_registry.notices.routes import NoticeReply
 from license_registry.notices.routes import shown as shown_notice
 from license_registry.ports import Registry
+from license_registry.wallets.authorising import tables as authorisations
 from license_registry.wallets.tables import forget_expired
 from zhengtong.command import JSON_OPTION, one_line, print_json
 from zhengtong.followed import FollowedRegisters
@@ -78,6 +79,7 @@ def daily(settings: Settings, as_json: bool) -> None:
         counts["reports_due"] = await open_due(registry, now)
         counts["reports_overdue"] = await overdue(registry, now)
         counts["wallets_forgotten"] = await forget_expired(registry.pool, now - WALLETS_KEPT)
+        counts["wallets_forgotten"] += await authorisations.forget_expired(registry.pool, now - WALLETS_KEPT)
         return counts
 
     _told(with_registry(settings, now, work), as_json)

@@ -254,6 +254,7 @@ async def _find_licences(
             resource.lead_source,
             held.issued_at,
             resource.version,
+            merged=held.merged,
         )
         for holder, held in (await exchange.licences.of_holders(kind, holders, today)).items()
     }

@@ -51,7 +51,12 @@ async def find(exchange: Exchange, prepared: Prepared, now: datetime) -> Known |
         if held is None:
             return None
         return Known(
-            held.division, held.issued_at, held.values, lambda _names: resource.lead_source, prepared.subject
+            held.division,
+            held.issued_at,
+            held.values,
+            lambda _names: resource.lead_source,
+            prepared.subject,
+            held.merged,
         )
     register = resource.register
     row = await exchange.lookups.find(register, prepared.subject)

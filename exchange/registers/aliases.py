@@ -241,6 +241,11 @@ def followed(name: str) -> str:
     return f"NOT EXISTS ({alone}){rows}"
 
 
+def decided_with(column: str) -> str:
+    """Return the SQL to join the aliases `a` that a person decided to be of one subject with what a column names."""
+    return f"exchange.alias a ON a.subject = {column} AND a.basis = 'decided'"
+
+
 _ROW_OF = """
 SELECT a.subject FROM exchange.alias a JOIN exchange.{table} r ON r.subject = a.subject
 WHERE a.alias = $1 AND NOT EXISTS (SELECT FROM exchange.{table} o WHERE o.subject = $1)

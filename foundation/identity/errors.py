@@ -29,6 +29,12 @@ class PeopleIssuerUnavailable(DomainError):
     code = "people-issuer-unavailable"
 
 
+class SignInRefused(DomainError):
+    """The person did not come back from their issuer as somebody: declined, of another sign-in, or too late."""
+
+    code = "sign-in-refused"
+
+
 class RoleMissing(DomainError):
     code = "role-missing"
 

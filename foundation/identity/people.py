@@ -25,7 +25,7 @@ ALGORITHMS = ["ES256", "EdDSA", "RS256", "PS256"]
 REFRESH_SECONDS = 30
 
 # No answer, or one that is not what discovery and a JWK set look like.
-_NO_KEYS = (
+NO_ANSWER = (
     httpx.HTTPError,
     httpx.InvalidURL,
     jwt.PyJWTError,
@@ -55,11 +55,14 @@ class PeopleVerifier:
         self._keys: Mapping[str, jwt.PyJWK] = {}
         self._asked = -math.inf
 
-    async def verify(self, token: str) -> Principal:
+    async def verify(self, token: str, nonce: str | None = None) -> Principal:
         """Return the person of an ID token.
 
+        Args:
+            nonce: that the token must carry, where it answers a sign-in of ours.
+
         Raises:
-            TokenUnknown: not of this issuer, wrongly signed, or without a valid citizen ID.
+            TokenUnknown: not of this issuer, wrongly signed, of another sign-in, or without a valid citizen ID.
             TokenExpired, TokenWrongAudience: as they say.
             PeopleIssuerUnavailable: its keys cannot be fetched, so nothing can be said of the token.
         """
@@ -80,6 +83,8 @@ class PeopleVerifier:
             raise TokenWrongAudience(_("this service is {audience}"), audience=self._audience) from error
         except (jwt.InvalidTokenError, UnicodeError) as error:
             raise TokenUnknown(_("the token cannot be verified")) from error
+        if nonce is not None and claims.get("nonce") != nonce:
+            raise TokenUnknown(_("the token is of another sign-in"))
         try:
             citizen_id = CitizenId.parse(str(claims.get(self._claim)))
         except IdentifierError as error:
@@ -100,13 +105,26 @@ class PeopleVerifier:
             raise TokenUnknown(_("the token is signed by an unknown key"))
         return self._keys[kid]
 
-    async def _discover(self) -> Mapping[str, jwt.PyJWK]:
+    async def described(self) -> Any:
+        """Return the issuer's document of discovery.
+
+        Raises:
+            PeopleIssuerUnavailable: there is none, or it is another issuer's.
+        """
         try:
             found = await self._http.get(f"{self.issuer}/.well-known/openid-configuration")
             document: Any = found.raise_for_status().json()
-            if document["issuer"] != self.issuer:
-                raise PeopleIssuerUnavailable(_("the configured issuer calls itself otherwise"))
+            named = document["issuer"]
+        except NO_ANSWER as error:
+            raise PeopleIssuerUnavailable(_("the issuer of people cannot be asked for its keys")) from error
+        if named != self.issuer:
+            raise PeopleIssuerUnavailable(_("the configured issuer calls itself otherwise"))
+        return document
+
+    async def _discover(self) -> Mapping[str, jwt.PyJWK]:
+        try:
+            document = await self.described()
             jwks: Any = (await self._http.get(str(document["jwks_uri"]))).raise_for_status().json()
             return {key.key_id: key for key in jwt.PyJWKSet.from_dict(jwks).keys if key.key_id}
-        except _NO_KEYS as error:
+        except NO_ANSWER as error:
             raise PeopleIssuerUnavailable(_("the issuer of people cannot be asked for its keys")) from error

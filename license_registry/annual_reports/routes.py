@@ -19,6 +19,7 @@ from foundation.text import FreeText
 from license_registry import tables
 from license_registry.annual_reports.tables import AnnualReport, file, of_licence
 from license_registry.audit.event import happened
+from license_registry.identities import stands_behind
 from license_registry.issuing.routes import CALLER_PROBLEMS
 from license_registry.ports import Registry
 from license_registry.problems import REGISTRY_PROBLEMS
@@ -104,7 +105,11 @@ async def file_report(
 
 async def _require_own(registry: Registry, caller: Principal, identifier: str) -> None:
     found = await tables.find(registry.pool, identifier)
-    if found is not None and caller.subject is not None and caller.subject in (found.holder, found.presenter):
+    if (
+        found is not None
+        and caller.subject is not None
+        and await stands_behind(registry, found, caller.subject)
+    ):
         return
     if found is None or caller.subject is not None or found.issuer != caller.department:
         raise NotFound(_("no such licence"))

@@ -19,6 +19,7 @@ from license_registry.credentials import sd_jwt
 from license_registry.disclosing import tables
 from license_registry.disclosing.errors import NotGranted
 from license_registry.disclosing.tables import Grant
+from license_registry.identities import held_by
 from license_registry.issuing.errors import HolderInvalid
 from license_registry.lifecycle.states import ENDED
 from license_registry.ports import Registry
@@ -154,7 +155,7 @@ async def dossier(
         raise NotGranted(_("no grant covers this matter now"), pointer="/matter")
     holder = await asyncio.to_thread(subject_of, registry, holder_code)
     visible = []
-    for licence in await licences.of_holder(registry.pool, holder):
+    for licence in await held_by(registry, holder):
         if type_code not in (None, licence.type_code):
             continue
         type_ = type_of(registry.types, licence.type_code, licence.type_version)

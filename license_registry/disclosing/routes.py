@@ -17,7 +17,6 @@ from foundation.language import _, both
 from foundation.openapi import Moment, Uuid, media
 from foundation.problems import documented
 from foundation.text import CleanText, Code, FreeText
-from license_registry import tables as licences
 from license_registry.audit.event import happened
 from license_registry.catalog.types import require_type
 from license_registry.disclosing import tables
@@ -29,6 +28,7 @@ from license_registry.disclosing.number import check_number
 from license_registry.disclosing.tables import Grant
 from license_registry.documents.drawing import Format
 from license_registry.documents.routes import DRAWING_PROBLEMS
+from license_registry.identities import held_by, presentable_by
 from license_registry.issuing.routes import CALLER_PROBLEMS, LicenceReply, shown, without_citizen_id
 from license_registry.lifecycle.routes import HistoryReply, shown_history
 from license_registry.ports import Registry
@@ -387,9 +387,9 @@ async def own_dossier(
     """List the caller's licences of every state, and those of entities that the caller represents."""
     registry: Registry = request.app.state.registry
     assert caller.subject is not None
-    held = await licences.of_holder(registry.pool, caller.subject)
+    held = await held_by(registry, caller.subject)
     known = {licence.identifier for licence in held}
-    presented = await licences.of_presenter(registry.pool, caller.subject)
+    presented = await presentable_by(registry, caller.subject)
     return {
         "held": [shown(licence) for licence in held],
         "represented": [shown(licence) for licence in presented if licence.identifier not in known],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from foundation.errors import NotFound
@@ -30,8 +31,9 @@ async def history(registry: Registry, caller: Principal, identifier: str) -> His
     Raises:
         NotFound: there is none, or not for this caller.
     """
+    theirs = [] if caller.subject is None else await registry.identities.of(caller.subject)
     found = await through_versions(registry, identifier)
-    if not any(_may_see(caller, licence, life) for licence, life in found.versions):
+    if not any(_may_see(caller, theirs, licence, life) for licence, life in found.versions):
         raise NotFound(_("no such licence"))
     return found
 
@@ -56,11 +58,11 @@ async def through_versions(registry: Registry, identifier: str) -> History:
     return History(tuple(versions), tuple(changes))
 
 
-def _may_see(caller: Principal, licence: Licence, life: Life) -> bool:
+def _may_see(caller: Principal, theirs: Sequence[bytes], licence: Licence, life: Life) -> bool:
     if Role.AUDITOR in caller.roles:
         return True
     if caller.subject is not None:
-        return caller.subject in (licence.holder, licence.presenter)
+        return licence.holder in theirs or licence.presenter in theirs
     return Role.ISSUING_AUTHORITY in caller.roles and caller.department in (
         licence.issuer,
         life.transferred_to,

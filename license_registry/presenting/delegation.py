@@ -15,6 +15,7 @@ from foundation.language import _
 from foundation.signing import canonical_json, sign_compact
 from license_registry import tables as licences
 from license_registry.audit.event import happened
+from license_registry.identities import may_present
 from license_registry.lifecycle.status_lists import PURPOSE
 from license_registry.ports import Registry
 from license_registry.presenting import tables
@@ -51,7 +52,7 @@ async def delegate(
     assert caller.subject is not None
     for identifier in wanted.identifiers:
         found = await licences.find(registry.pool, identifier)
-        if found is None or not await licences.may_present(registry.pool, found, caller.subject):
+        if found is None or not await may_present(registry, found, caller.subject):
             raise NotFound(_("no such licence of yours"))
     try:
         agent = registry.vault.blind_index("citizen-id", CitizenId.parse(wanted.agent).reveal())
@@ -139,7 +140,7 @@ async def licences_by(
     for identifier in identifiers:
         licence = await licences.find(registry.pool, identifier)
         # Whose licence it is may have changed since: nobody delegates what is not theirs.
-        if licence is None or not await licences.may_present(registry.pool, licence, found.holder):
+        if licence is None or not await may_present(registry, licence, found.holder):
             raise NotFound(_("no such licence of yours"))
         named.append(licence)
     return found.holder, named

@@ -19,6 +19,7 @@ from license_registry import tables as licences
 from license_registry.audit.event import happened
 from license_registry.catalog.types import require_type
 from license_registry.credentials import sd_jwt
+from license_registry.identities import may_present, presentable_by
 from license_registry.lifecycle.states import State
 from license_registry.lifecycle.status_lists import PURPOSE
 from license_registry.linked_change.standing import require_standing
@@ -71,7 +72,7 @@ async def own_licence(registry: Registry, caller: Principal, identifier: str) ->
     """Return a licence that the caller may present, or raise NotFound as for one that does not exist."""
     found = await licences.find(registry.pool, identifier)
     assert caller.subject is not None
-    if found is None or not await licences.may_present(registry.pool, found, caller.subject):
+    if found is None or not await may_present(registry, found, caller.subject):
         raise NotFound(_("no such licence of yours"))
     return found
 
@@ -171,7 +172,7 @@ async def for_matter(
         LicenceTypeUnknown, LicenceLacking: naming the type by its place.
     """
     assert caller.subject is not None
-    own = await licences.of_presenter(registry.pool, caller.subject)
+    own = await presentable_by(registry, caller.subject)
     found = []
     for place, (type_id, fields) in enumerate(asked):
         codes = require_type(registry.types, type_id).type_codes

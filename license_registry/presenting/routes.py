@@ -22,6 +22,7 @@ from foundation.shortcut import read_body
 from foundation.text import Code, FreeText
 from license_registry import tables
 from license_registry.audit.event import happened
+from license_registry.identities import presentable_by
 from license_registry.issuing.routes import CALLER_PROBLEMS, LicenceReply, shown, without_citizen_id
 from license_registry.lifecycle.states import STATE_NAMES
 from license_registry.ports import Registry
@@ -203,7 +204,7 @@ async def own(
     """List the caller's own licences, whatever their state."""
     registry: Registry = request.app.state.registry
     assert caller.subject is not None
-    return {"licences": [shown(found) for found in await tables.of_presenter(registry.pool, caller.subject)]}
+    return {"licences": [shown(found) for found in await presentable_by(registry, caller.subject)]}
 
 
 @router.get(

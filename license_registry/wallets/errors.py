@@ -17,6 +17,42 @@ class WalletGrantUnsupported(OAuthError):
     error = "unsupported_grant_type"
 
 
+class WalletClientUnknown(OAuthError):
+    """No wallet is registered by this name: only registered ones may send people here."""
+
+    code = "wallet-client-unknown"
+    error = "invalid_client"
+
+
+class WalletRequestRefused(OAuthError):
+    code = "wallet-request-refused"
+    error = "invalid_request"
+
+
+class WalletResponseUnsupported(OAuthError):
+    code = "wallet-response-unsupported"
+    error = "unsupported_response_type"
+
+
+class WalletScopeUnknown(OAuthError):
+    code = "wallet-scope-unknown"
+    error = "invalid_scope"
+
+
+class WalletDetailsRefused(OAuthError):
+    """What a wallet asks for by `authorization_details` (RFC 9396) is not one licence type of ours."""
+
+    code = "wallet-details-refused"
+    error = "invalid_authorization_details"
+
+
+class WalletRequestUriRefused(OAuthError):
+    """The pushed request that a browser was sent with is none, or is over."""
+
+    code = "wallet-request-uri-refused"
+    error = "invalid_request_uri"
+
+
 class WalletTokenRefused(OAuthError):
     code = "wallet-token-refused"
     error = "invalid_token"
@@ -25,6 +61,11 @@ class WalletTokenRefused(OAuthError):
 class CredentialUnknown(OAuthError):
     code = "wallet-credential-unknown"
     error = "unknown_credential_configuration"
+
+
+class CredentialIdentifierUnknown(OAuthError):
+    code = "wallet-credential-identifier-unknown"
+    error = "unknown_credential_identifier"
 
 
 class CredentialDenied(OAuthError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ from license_registry.presenting.present import lead_copy
 from license_registry.wallets import tables
 from license_registry.wallets.errors import (
     CredentialDenied,
+    CredentialIdentifierUnknown,
     CredentialUnknown,
     NonceRefused,
     ProofRefused,
@@ -55,9 +57,15 @@ def new_nonce(registry: Registry, now: datetime) -> str:
     return encode_base64url(said + _mark(registry, said))
 
 
-async def issue_to_wallet(
-    registry: Registry, token: str, configuration: str, proof: str, now: datetime
-) -> str:
+@dataclass(frozen=True, slots=True)
+class AskedFor:
+    """Which credential a wallet asks for: by configuration, or by the identifier that came with its token."""
+
+    configuration: str | None
+    identifier: str | None
+
+
+async def issue_to_wallet(registry: Registry, token: str, asked: AskedFor, proof: str, now: datetime) -> str:
     """Return the licence as a credential bound to the wallet's key.
 
     1. Find what the token is for, and check the proof that the wallet holds the private key.
@@ -65,7 +73,7 @@ async def issue_to_wallet(
     3. Sign what the lead copy says, with `cnf`, and with the certificate chain of the key where it has one.
 
     Raises:
-        WalletTokenRefused, CredentialUnknown, ProofRefused, NonceRefused: as they say.
+        WalletTokenRefused, CredentialUnknown, CredentialIdentifierUnknown, ProofRefused, NonceRefused: as they say.
         CredentialDenied: the licence is not valid now. ObjectMissing, ObjectAltered: of the store.
     """
     access = await tables.find_access(registry.pool, digest_of(token), now)
@@ -73,7 +81,12 @@ async def issue_to_wallet(
         raise WalletTokenRefused(_("the access token is not known, or has expired"))
     licence = await licences.find(registry.pool, access.identifier)
     assert licence is not None
-    if configuration != type_of(registry, licence).id:
+    if access.by_identifier:
+        if asked != AskedFor(None, licence.identifier):
+            raise CredentialIdentifierUnknown(
+                _("the token is for the credential_identifier that came with it")
+            )
+    elif asked != AskedFor(type_of(registry, licence).id, None):
         raise CredentialUnknown(_("the token is for another licence type"))
     if licence.state is not State.VALID:
         raise CredentialDenied(_("the licence is not valid now"))

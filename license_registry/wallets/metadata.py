@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -12,6 +12,8 @@ from license_registry.catalog.types import LicenceType
 
 PROOF_ALGORITHMS: Final = (Algorithm.ES256, Algorithm.EDDSA)
 PRE_AUTHORISED: Final = "urn:ietf:params:oauth:grant-type:pre-authorized_code"
+AUTHORISATION_CODE: Final = "authorization_code"
+DETAILS_TYPE: Final = "openid_credential"
 FORMAT: Final = "dc+sd-jwt"
 
 
@@ -34,18 +36,29 @@ WalletServerMetadata = TypedDict(
         "grant_types_supported": list[str],
         "response_types_supported": list[str],
         "token_endpoint_auth_methods_supported": list[str],
+        "authorization_endpoint": NotRequired[str],
+        "pushed_authorization_request_endpoint": NotRequired[str],
+        "require_pushed_authorization_requests": NotRequired[bool],
+        "authorization_response_iss_parameter_supported": NotRequired[bool],
+        "code_challenge_methods_supported": NotRequired[list[str]],
+        "response_modes_supported": NotRequired[list[str]],
+        "scopes_supported": NotRequired[list[str]],
+        "authorization_details_types_supported": NotRequired[list[str]],
         "pre-authorized_grant_anonymous_access_supported": bool,
     },
 )
 """Metadata of the authorisation server of wallets (RFC 8414 §2, OpenID4VCI 1.0 §12.3)."""
 
 
-def issuer_metadata(issuer: str, types: Iterable[LicenceType], algorithm: Algorithm) -> IssuerMetadata:
+def issuer_metadata(
+    issuer: str, types: Iterable[LicenceType], algorithm: Algorithm, by_code: bool
+) -> IssuerMetadata:
     """Return the metadata of the credential issuer, with one configuration per licence type.
 
     Args:
         issuer: its identifier, under which its endpoints stand.
         algorithm: what credentials are signed with.
+        by_code: wallets may come by themselves; they ask by the scope that each configuration names then.
     """
     wallets = f"{issuer}/v1/wallets"
     return {
@@ -57,7 +70,9 @@ def issuer_metadata(issuer: str, types: Iterable[LicenceType], algorithm: Algori
             {"name": "电子证照库", "locale": "zh-CN"},
             {"name": "Licence registry", "locale": "en"},
         ],
-        "credential_configurations_supported": {one.id: _configuration(one, algorithm) for one in types},
+        "credential_configurations_supported": {
+            one.id: _configuration(one, algorithm) | ({"scope": one.id} if by_code else {}) for one in types
+        },
     }
 
 
@@ -88,13 +103,33 @@ def _configuration(licence_type: LicenceType, algorithm: Algorithm) -> dict[str,
     }
 
 
-def authorisation_metadata(issuer: str) -> WalletServerMetadata:
-    """Return the metadata of the authorisation server of wallets, which knows the pre-authorised code only."""
-    return {
+def authorisation_metadata(issuer: str, scopes: Iterable[str] | None) -> WalletServerMetadata:
+    """Return the metadata of the authorisation server of wallets.
+
+    Args:
+        scopes: that wallets may ask for by themselves; None where they come with a pre-authorised code only.
+    """
+    wallets = f"{issuer}/v1/wallets"
+    told: WalletServerMetadata = {
         "issuer": issuer,
-        "token_endpoint": f"{issuer}/v1/wallets/token",
+        "token_endpoint": f"{wallets}/token",
         "grant_types_supported": [PRE_AUTHORISED],
         "response_types_supported": [],
         "token_endpoint_auth_methods_supported": ["none"],
         "pre-authorized_grant_anonymous_access_supported": True,
+    }
+    if scopes is None:
+        return told
+    return {
+        **told,
+        "grant_types_supported": [AUTHORISATION_CODE, PRE_AUTHORISED],
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "authorization_endpoint": f"{wallets}/authorise",
+        "pushed_authorization_request_endpoint": f"{wallets}/pushed-requests",
+        "require_pushed_authorization_requests": True,
+        "authorization_response_iss_parameter_supported": True,
+        "code_challenge_methods_supported": ["S256"],
+        "scopes_supported": list(scopes),
+        "authorization_details_types_supported": [DETAILS_TYPE],
     }

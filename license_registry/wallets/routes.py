@@ -21,10 +21,13 @@ from license_registry.lifecycle.status_lists import PURPOSE
 from license_registry.ports import Registry
 from license_registry.problems import REGISTRY_PROBLEMS
 from license_registry.wallets.answers import Answer, take_answer
+from license_registry.wallets.authorising.redeem import CodeForm, redeem_code
 from license_registry.wallets.encryption import LARGEST
 from license_registry.wallets.errors import WalletGrantUnsupported, WalletTokenRefused
-from license_registry.wallets.issuance import issue_to_wallet, new_nonce
+from license_registry.wallets.issuance import AskedFor, issue_to_wallet, new_nonce
 from license_registry.wallets.metadata import (
+    AUTHORISATION_CODE,
+    DETAILS_TYPE,
     PRE_AUTHORISED,
     IssuerMetadata,
     WalletServerMetadata,
@@ -61,7 +64,8 @@ class Proofs(BaseModel):
 class CredentialRequest(BaseModel):
     """Credential request of OpenID4VCI 1.0 §8.2; members that are not known here are ignored, as §8.2 says."""
 
-    credential_configuration_id: Annotated[str, StringConstraints(max_length=100)]
+    credential_configuration_id: Annotated[str | None, Field(max_length=100)] = None
+    credential_identifier: Annotated[str | None, Field(max_length=200)] = None
     proofs: Proofs
 
 
@@ -90,12 +94,21 @@ class OfferReply(TypedDict):
     expires_at: Moment
 
 
+class AuthorisedDetails(TypedDict):
+    """What a wallet may ask for by its token, where it asked by `authorization_details` (OpenID4VCI 1.0 §6.2)."""
+
+    type: str
+    credential_configuration_id: str
+    credential_identifiers: list[str]
+
+
 class WalletTokenReply(TypedDict):
     """Token response of OpenID4VCI 1.0 §6.2."""
 
     access_token: str
     token_type: str
     expires_in: int
+    authorization_details: NotRequired[list[AuthorisedDetails]]
 
 
 class NonceReply(TypedDict):
@@ -199,13 +212,34 @@ async def token(
     grant_type: Annotated[str, Form()] = "",
     code: Annotated[str, Form(alias="pre-authorized_code", max_length=200)] = "",
     pin: Annotated[str | None, Form(alias="tx_code", max_length=20)] = None,
+    authorised: Annotated[str, Form(alias="code", max_length=200)] = "",
+    client_id: Annotated[str, Form(max_length=200)] = "",
+    redirect_uri: Annotated[str, Form(max_length=2000)] = "",
+    code_verifier: Annotated[str, Form(max_length=200)] = "",
 ) -> Response:
-    """Give an access token for a pre-authorised code."""
+    """Give an access token for a pre-authorised code, or for the code that a holder came back with."""
     registry: Registry = request.app.state.registry
-    if grant_type != PRE_AUTHORISED:
-        raise WalletGrantUnsupported(_("wallets come with a pre-authorised code"))
-    granted = await redeem(registry, code, pin, datetime.now(UTC))
-    body = {"access_token": granted, "token_type": "Bearer", "expires_in": TOKEN_SECONDS}
+    now = datetime.now(UTC)
+    body: dict[str, Any] = {"token_type": "Bearer", "expires_in": TOKEN_SECONDS}
+    if grant_type == PRE_AUTHORISED:
+        body["access_token"] = await redeem(registry, code, pin, now)
+    elif grant_type == AUTHORISATION_CODE and registry.wallets_come_by_themselves:
+        form = CodeForm(authorised, client_id, redirect_uri, code_verifier)
+        redeemed = await redeem_code(registry, form, now)
+        body["access_token"] = redeemed.token
+        if redeemed.details is not None:
+            licence_type, identifier = redeemed.details
+            body["authorization_details"] = [
+                {
+                    "type": DETAILS_TYPE,
+                    "credential_configuration_id": licence_type,
+                    "credential_identifiers": [identifier],
+                }
+            ]
+    else:
+        raise WalletGrantUnsupported(
+            _("wallets come with a pre-authorised code, or with an authorisation code")
+        )
     return JSONResponse(body, headers=_FRESH)
 
 
@@ -235,6 +269,7 @@ async def nonce(request: Request) -> Response:
                 "invalid-request",
                 "wallet-token-refused",
                 "wallet-credential-unknown",
+                "wallet-credential-identifier-unknown",
                 "wallet-credential-denied",
                 "wallet-proof-refused",
                 "wallet-nonce-refused",
@@ -252,7 +287,11 @@ async def credential(body: CredentialRequest, request: Request) -> Response:
     if scheme.lower() != "bearer" or not said:
         raise WalletTokenRefused(_("send it as `Authorization: Bearer ...`"))
     issued = await issue_to_wallet(
-        registry, said, body.credential_configuration_id, body.proofs.jwt[0], datetime.now(UTC)
+        registry,
+        said,
+        AskedFor(body.credential_configuration_id, body.credential_identifier),
+        body.proofs.jwt[0],
+        datetime.now(UTC),
     )
     return JSONResponse({"credentials": [{"credential": issued}]}, headers=_FRESH)
 
@@ -362,14 +401,21 @@ Name = Literal["registry"]
 async def credential_issuer(name: Name, request: Request) -> IssuerMetadata:
     """Describe the credential issuer (OpenID4VCI 1.0 §12.2)."""
     registry: Registry = request.app.state.registry
-    return issuer_metadata(registry.issuer, registry.types.values(), registry.keys.signer(PURPOSE).algorithm)
+    return issuer_metadata(
+        registry.issuer,
+        registry.types.values(),
+        registry.keys.signer(PURPOSE).algorithm,
+        registry.wallets_come_by_themselves,
+    )
 
 
 @well_known.get("/oauth-authorization-server/{name}", dependencies=PUBLIC, openapi_extra=audited("none"))
 async def authorisation_server(name: Name, request: Request) -> WalletServerMetadata:
     """Describe the authorisation server of wallets (RFC 8414)."""
     registry: Registry = request.app.state.registry
-    return authorisation_metadata(registry.issuer)
+    return authorisation_metadata(
+        registry.issuer, registry.types if registry.wallets_come_by_themselves else None
+    )
 
 
 @well_known.get("/jwt-vc-issuer/{name}", dependencies=PUBLIC, openapi_extra=audited("none"))

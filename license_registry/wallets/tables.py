@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, Column, ForeignKey, Index, Integer, Table, Text
+from sqlalchemy import ARRAY, Boolean, Column, ForeignKey, Index, Integer, Table, Text
 from sqlalchemy.dialects.postgresql import BYTEA, TIMESTAMP
 
 from license_registry.tables import licence, metadata
@@ -30,6 +30,7 @@ wallet_token = Table(
     Column("identifier", Text, ForeignKey(licence.c.identifier), nullable=False),
     Column("presenter", BYTEA, nullable=False),
     Column("expires_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("by_identifier", Boolean, nullable=False, server_default="false"),
 )
 
 wallet_nonce = Table(
@@ -74,12 +75,17 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What an access token of a wallet is for."""
+    """What an access token of a wallet is for.
+
+    Args:
+        by_identifier: the wallet was told the identifier, and asks by it instead of the licence type.
+    """
 
     token_digest: bytes
     identifier: str
     presenter: bytes
     expires_at: datetime
+    by_identifier: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +148,20 @@ async def count_try(connection: Any, code_digest: bytes) -> None:
 async def add_access(connection: Any, new: Access) -> None:
     """Store what an access token is for."""
     await connection.execute(
-        "INSERT INTO license_registry.wallet_token (token_digest, identifier, presenter, expires_at)"
-        " VALUES ($1, $2, $3, $4)",
+        "INSERT INTO license_registry.wallet_token (token_digest, identifier, presenter, expires_at, by_identifier)"
+        " VALUES ($1, $2, $3, $4, $5)",
         new.token_digest,
         new.identifier,
         new.presenter,
         new.expires_at,
+        new.by_identifier,
+    )
+
+
+async def remove_access(connection: Any, token_digest: bytes) -> None:
+    """Take an access token back."""
+    await connection.execute(
+        "DELETE FROM license_registry.wallet_token WHERE token_digest = $1", token_digest
     )
 
 

@@ -131,6 +131,11 @@ BAD: dict[str, tuple[dict[str, str], str]] = {
         {"DEVELOPMENT_ISSUER": "true", "PEOPLE_ISSUER": "https://people.example"},
         "people_issuer",
     ),
+    "wallet by a script": ({"WALLET_CLIENTS": '{"w":["javascript:alert(1)"]}'}, "wallet_clients"),
+    "wallet without TLS": ({"WALLET_CLIENTS": '{"w":["http://wallet.example/back"]}'}, "wallet_clients"),
+    "wallet nowhere": ({"WALLET_CLIENTS": '{"w":["https:///back"]}'}, "wallet_clients"),
+    "wallet with a fragment": ({"WALLET_CLIENTS": '{"w":["https://wallet.example/#a"]}'}, "wallet_clients"),
+    "wallet with a line": ({"WALLET_CLIENTS": '{"w":["com.example:/a\\nb"]}'}, "wallet_clients"),
     "development beyond loopback": (
         {"DEVELOPMENT_ISSUER": "true", "LISTEN_HOST": "0.0.0.0"},
         "development_issuer",

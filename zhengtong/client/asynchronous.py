@@ -382,6 +382,10 @@ class AsyncClient(AsyncSharingMethods):
         """See the granted fields of a licence without its holder's act."""
         return await self.call(requests.licence_by_grant(identifier, matter, case))
 
+    async def see_history(self, identifier: str, *, matter: str, case: str) -> dict[str, Any]:
+        """See all versions of a licence and every signed change, by a grant that covers history."""
+        return await self.call(requests.history_by_grant(identifier, matter, case))
+
     async def issue(
         self, request: Mapping[str, Any], *, idempotency_key: str | None = None
     ) -> dict[str, Any]:

@@ -255,6 +255,18 @@ def licence_by_grant(identifier: str, matter: str, case: str) -> Call[results.Li
     )
 
 
+def history_by_grant(identifier: str, matter: str, case: str) -> Call[dict[str, Any]]:
+    """See what befell a licence, by a grant that covers history."""
+    return Call(
+        "POST",
+        "/registry/v1/department/histories",
+        read_json,
+        audience=REGISTRY,
+        json={"identifier": identifier, "matter": matter, "case": case},
+        repeatable=True,
+    )
+
+
 def issuance(request: Mapping[str, Any], idempotency_key: str | None) -> Call[dict[str, Any]]:
     """Issue a licence; the key makes it safe to send again."""
     return Call(

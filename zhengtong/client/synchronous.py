@@ -380,6 +380,10 @@ class Client(SharingMethods):
         """See the granted fields of a licence without its holder's act."""
         return self.call(requests.licence_by_grant(identifier, matter, case))
 
+    def see_history(self, identifier: str, *, matter: str, case: str) -> dict[str, Any]:
+        """See all versions of a licence and every signed change, by a grant that covers history."""
+        return self.call(requests.history_by_grant(identifier, matter, case))
+
     def issue(self, request: Mapping[str, Any], *, idempotency_key: str | None = None) -> dict[str, Any]:
         """Issue a licence (docs/issuing.md), as an issuing authority."""
         return self.call(requests.issuance(request, idempotency_key))

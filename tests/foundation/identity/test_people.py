@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx
 import jwt
@@ -59,6 +60,8 @@ class Issuer:
     keys: Any = field(default_factory=lambda: {"keys": [public_jwk(algorithm) for algorithm in ALGORITHMS]})
     changes: Any = field(default_factory=dict)
     asked: int = 0
+    granted: tuple[int, Any] = (400, {"error": "invalid_grant"})
+    posted: list[tuple[str | None, dict[str, str]]] = field(default_factory=list)
 
     def published(self, path: str) -> Any:
         if path == "/.well-known/openid-configuration":
@@ -90,6 +93,16 @@ def issuing() -> Iterator[Issuer]:
         def do_GET(self) -> None:
             content = json.dumps(issuer.published(self.path)).encode()
             self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            issuer.posted.append((self.headers["Authorization"], dict(parse_qsl(body))))
+            status, granted = issuer.granted
+            content = json.dumps(granted).encode()
+            self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)

@@ -135,7 +135,7 @@ def test_a_licence_of_two_is_found_for_both_and_neither_gets_another(
         made = await issue(ports, AUTHORITY, request(number="J990101-2020-000001", **MARRIED), NOW)
         for code in (PERSON, STRANGER):
             subject = ports.vault.blind_index("citizen-id", code)
-            assert await tables.of_holder(ports.pool, subject) == [made.licence]
+            assert await tables.of_holders(ports.pool, [subject]) == [made.licence]
         # The holder presents, where nobody else is named.
         assert made.licence.presenter == ports.vault.blind_index("citizen-id", PERSON)
         turned = {

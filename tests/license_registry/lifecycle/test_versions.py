@@ -324,7 +324,7 @@ def test_a_type_of_which_one_is_in_force_changes_with_all_its_holders(
                 )
             for holder in (PERSON, STRANGER):
                 subject = ports.vault.blind_index("citizen-id", holder)
-                held = await versions.tables.of_holder(ports.pool, subject)
+                held = await versions.tables.of_holders(ports.pool, [subject])
                 assert {each.identifier for each in held} == {old.identifier, made.licence.identifier}
             assert made.licence.presenter == old.presenter == ports.vault.blind_index("citizen-id", PERSON)
 

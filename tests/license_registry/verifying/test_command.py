@@ -16,10 +16,12 @@ from click.testing import CliRunner
 
 from demonstration.parties import System
 from foundation.signing import Algorithm, encode_base64url, new_signer
+from license_registry.credentials.sd_jwt import bind, select
 from license_registry.credentials.status_list import sign_list
 from license_registry.verifying.command import main as verify_alone
 from tests.conftest import Service
 from tests.license_registry.conftest import PERSON, issued, operate
+from tests.license_registry.wallets.conftest import Wallet
 from zhengtong.cli import main
 from zhengtong.house import open_keys
 from zhengtong.verifying import trust_bundle
@@ -37,6 +39,16 @@ def kept(service: Service, authority: System, tmp_path_factory: pytest.TempPathF
         reply = service.http.get(f"/registry/v1/me/licences/{identifier}/credential", headers=person)
         (folder / name).write_text(reply.text, encoding="ascii")
     assert operate(service, authority, revoked, "05", "07").status_code == 200
+    wallet = Wallet(service)
+    held, thief, now = wallet.holding(good), new_signer(Algorithm.ES256, ""), int(time.time())
+    for name, signer, made in (
+        ("shown", wallet.signer, now),
+        ("shown-long-ago", wallet.signer, now - 3000),
+        ("shown-by-thief", thief, now),
+    ):
+        bound = bind(select(held, ["representative_name"]), signer, audience="counter", nonce="n-1", now=made)
+        (folder / name).write_text(bound, encoding="ascii")
+    (folder / "not-shown").write_text(held, encoding="ascii")
     # Nobody has asked for the list before, so that this one is of after the change.
     (folder / "list").write_text(service.http.get("/registry/v1/status-lists/0").text, encoding="ascii")
     (folder / "jwks").write_bytes(service.http.get("/jwks.json").content)
@@ -189,3 +201,48 @@ def test_what_cannot_be_verified_has_its_own_exit_code(
         ):
             assert verify_alone(arguments) == 2
             assert capsys.readouterr().err.count("\n") == 1
+
+
+ASKED = ["--audience", "counter", "--nonce", "n-1"]
+BINDINGS: dict[str, tuple[str, list[str], bool | None, str]] = {
+    "for this question": ("shown", ASKED, True, ""),
+    "for another verifier": ("shown", ["--audience", "other", "--nonce", "n-1"], False, "audience-differs"),
+    "for another question": ("shown", ["--audience", "counter", "--nonce", "n-2"], False, "nonce-differs"),
+    "by another key": ("shown-by-thief", ASKED, False, "signature-wrong"),
+    "not by the holder at all": ("not-shown", ASKED, False, ""),
+    "long ago": ("shown-long-ago", ASKED, False, "too-old"),
+    "long ago, as is allowed here": ("shown-long-ago", [*ASKED, "--oldest", "86400"], True, ""),
+    "too old for a short time": ("shown-long-ago", [*ASKED, "--oldest", "60"], False, "too-old"),
+    "nobody asked": ("good", [], None, ""),
+}
+
+
+@pytest.mark.parametrize("name", BINDINGS)
+@pytest.mark.parametrize(
+    "trust", [["--jwks", "jwks"], ["--bundle", "bundle", "--root", "root"]], ids=["keys", "bundle"]
+)
+def test_the_command_demands_that_the_holder_signed_for_this_question(
+    kept: Path, name: str, trust: list[str]
+) -> None:
+    file, options, bound, reason = BINDINGS[name]
+    with contextlib.chdir(kept):
+        done = CliRunner().invoke(
+            main, ["verify", file, *trust, *WITH_LIST[: 2 * ("--jwks" in trust)], *options, "--json"]
+        )
+    found = orjson.loads(done.stdout)
+    assert found["checks"].get("holder_binding") is bound
+    assert found["checks"]["signature"] is True
+    assert (done.exit_code, found["valid"]) == ((1, False) if bound is False else (0, True))
+    assert reason in found.get("reasons", {}).get("holder_binding", "")
+    assert bool(found["fields"]) is (bound is not False)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--audience", "counter"], ["--nonce", "n-1"], [*ASKED, "--oldest", "-1"], [*ASKED, "--oldest", "soon"]],
+)
+def test_a_demand_that_is_not_whole_is_a_usage_error(kept: Path, options: list[str]) -> None:
+    with contextlib.chdir(kept):
+        done = CliRunner().invoke(main, ["verify", "shown", "--jwks", "jwks", *options])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert options[-2] in done.stderr

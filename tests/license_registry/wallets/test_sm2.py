@@ -31,7 +31,7 @@ def test_licences_are_signed_with_what_is_configured(settings: Settings, databas
             assert found.disclosed["representative_name"] == "张三丰"
             signer = ports.keys.signer(PURPOSE)
             assert chain_header(ports, signer) == {}
-            told = issuer_metadata(ports.issuer, ports.types.values(), signer.algorithm)
+            told = issuer_metadata(ports.issuer, ports.types.values(), signer.algorithm, by_code=False)
             one = told["credential_configurations_supported"]["business-licence"]
             assert one["credential_signing_alg_values_supported"] == ["SM2SM3"]
 

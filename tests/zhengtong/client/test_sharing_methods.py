@@ -133,7 +133,7 @@ def office(service: Service) -> Iterator[Client]:
     system = service.system("tax-office", Role.DEPARTMENT_SYSTEM, Role.COUNTER)
     sharing = service.system("data-bureau", Role.SHARING_AUTHORITY)
     fields = ["holder_name", "representative_name"]
-    assert grant(service, sharing, system, fields=fields).status_code == 201
+    assert grant(service, sharing, system, fields=fields, history=True).status_code == 201
     with client_of(service, system) as calling:
         yield calling
 
@@ -150,6 +150,10 @@ def test_licences_are_known_by_their_short_names(
     assert (seen.result, seen.state, seen.data["CZZT"]) == (0, "01", [NAME])
     with pytest.raises(ProblemError, match="disclosure-not-granted"):
         office.licence_data(made["identifier"], Use("x", "another-matter", "1"))
+
+    told = office.see_history(made["identifier"], matter=USE.matter, case=USE.case)
+    assert [each["identifier"] for each in told["versions"]] == [made["identifier"]]
+    assert told["changes"] == []
 
     checked = office.check_licence_data(
         made["identifier"], {"ZZBH": "别的", "CZZT": [NAME], "ZZYXQJZRQ": "2099-12-31"}, USE

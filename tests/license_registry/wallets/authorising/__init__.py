@@ -1,0 +1,1 @@
+"""Tests of wallets that come by themselves."""
