@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from foundation.identity.assertions import ASSERTION_TYPE, make_assertion
 from foundation.identity.clients import Client
 from foundation.identity.principals import Role
+from foundation.signing import PublicKey
 
 REDIRECT = "http://127.0.0.1/signed-in"
 
@@ -105,3 +106,14 @@ def sign_in(http: httpx.Client, citizen_id: str, name: str) -> str:
     )
     answer.raise_for_status()
     return str(answer.json()["id_token"])
+
+
+def answer_keys(http: httpx.Client) -> dict[str, PublicKey]:
+    """Return the keys that the service publishes, by their ids."""
+    return {key["kid"]: PublicKey.from_jwk(key) for key in http.get("/jwks.json").json()["keys"]}
+
+
+def unverified_claims(token: str) -> dict[str, Any]:
+    """Return what a token or credential says, without asking whether it holds."""
+    claims: dict[str, Any] = jwt.decode(token.split("~")[0], options={"verify_signature": False})
+    return claims

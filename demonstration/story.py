@@ -7,7 +7,6 @@ import contextlib
 import csv
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -23,33 +22,26 @@ from typing import Any
 
 import click
 import httpx
-import jwt
 import orjson
 
 from connectors.pipeline import Report
 from demonstration import city
+from demonstration.auditing import Log, tell_audit
 from demonstration.bringing_in import Opening, Way, by_pipeline
 from demonstration.counter import tell_plan
-from demonstration.parties import System, sign_in
+from demonstration.parties import System, answer_keys
+from demonstration.presenting import tell_presenting
 from demonstration.sealing import tell_seal
-from demonstration.transcript import Transcript
-from exchange.audit.receipt import answer_digest
+from demonstration.transcript import StoryBroken, Transcript
 from exchange.queries.answer import TYPE as ANSWER_TYPE
 from foundation import database
-from foundation.errors import DomainError
 from foundation.identity.principals import Role
 from foundation.identity.tables import put_client
 from foundation.language import _, both
 from foundation.settings import Settings
-from foundation.signing import Algorithm, PublicKey, verify_compact
+from foundation.signing import Algorithm, verify_compact
 
 LICENCES = 300
-
-
-class StoryBroken(DomainError):
-    """A step could not be told at all; what was done before it stands."""
-
-    code = "story-broken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,8 +283,18 @@ class Story:
         if not issued:
             raise StoryBroken(_("no licence could be issued, so nothing further can be told"))
         answers = self._verify(http, cast)
-        self._present(http, cast, issued)
-        self._audit(http, cast, answers)
+        tell_presenting(
+            self.transcript, http, cast.market, cast.counter, issued[0], self.folder, self._command
+        )
+        log = Log(
+            http,
+            cast.auditor,
+            f"{self.settings.base_url}/ledger",
+            self.settings.ledger_folder,
+            self.folder / "audit",
+            self._command,
+        )
+        tell_audit(self.transcript, log, answers)
 
     def _issue(self, http: httpx.Client, cast: Cast) -> list[dict[str, Any]]:
         told = self.transcript
@@ -389,7 +391,7 @@ class Story:
                 and "married" not in reply.text,
             )
             answers += [reply.json()["answer"]] if reply.is_success else []
-            keys = _answer_keys(http)
+            keys = answer_keys(http)
             for answer in answers:
                 verify_compact(answer, keys, ANSWER_TYPE, frozenset({Algorithm.ES256}))
             told.expect(_("the signed answers verify with the published keys"), bool(answers))
@@ -410,138 +412,6 @@ class Story:
                 _("the refusal is recorded"), bool(found) and found[0]["record"]["reason"] == "not-granted"
             )
         return answers
-
-    def _present(self, http: httpx.Client, cast: Cast, issued: list[dict[str, Any]]) -> None:
-        told = self.transcript
-        with told.chapter(_("An applicant presents a licence, a counter verifies it")):
-            licence = issued[0]
-            token = sign_in(http, licence["representative_id"], str(licence["representative_name"]))
-            person = {"Authorization": f"Bearer {token}"}
-
-            def show() -> str:
-                made = http.post(
-                    "/registry/v1/presentations",
-                    headers=person,
-                    json={
-                        "identifier": licence["identifier"],
-                        "disclose": ["representative_name"],
-                        "purpose": "办理食品经营许可",
-                        "matter": "food-permit",
-                    },
-                )
-                made.raise_for_status()
-                return str(made.json()["qr"])
-
-            def look(code: str) -> httpx.Response:
-                body = {"code": code, "case": "食品许可 2025-000007"}
-                return cast.counter.call(http, "POST", "/registry/v1/presentations/verify", body)
-
-            own = http.get("/registry/v1/me/licences", headers=person).json()["licences"]
-            told.fact(_("licences of the applicant"), len(own))
-            credential = http.get(
-                f"/registry/v1/me/licences/{licence['identifier']}/credential", headers=person
-            )
-            (self.folder / "licence.sdjwt").write_text(credential.text, encoding="ascii")
-            code = show()
-            seen = look(code)
-            body = seen.json()
-            told.fact(_("QR text"), code)
-            told.expect(_("the counter sees it valid"), seen.status_code == 200 and body["result"] == 0)
-            told.expect(
-                _("only the chosen fields are shown"),
-                "representative_name" in body["fields"] and "address" not in body["fields"],
-            )
-            told.expect(_("the code works once"), look(code).status_code == 409)
-            later = show()
-        with told.chapter(_("The issuer revokes the licence")):
-            revoked = cast.market.call(
-                http,
-                "POST",
-                f"/registry/v1/licences/{licence['identifier']}/operations",
-                {"operation": "05", "target": "07", "reason": "严重违法经营"},
-            )
-            told.expect(_("the issuer revokes it"), revoked.status_code == 200)
-            started = time.perf_counter()
-            seen = look(later)
-            told.expect(
-                _("the counter sees it revoked"), seen.json()["result"] == 3 and seen.json()["state"] == "07"
-            )
-            told.fact(_("seconds until seen"), round(time.perf_counter() - started, 3))
-            claims = _unverified_claims(credential.text)
-            time.sleep(1.1)
-            uri = claims["status"]["status_list"]["uri"]
-            (self.folder / "status-list.jwt").write_text(http.get(uri).text, encoding="ascii")
-            offline = self._command(
-                "verify", str(self.folder / "licence.sdjwt"),
-                "--status-list", str(self.folder / "status-list.jwt"), "--json",
-            )  # fmt: skip
-            told.expect(
-                _("an offline verifier with the status list sees it too"),
-                offline.returncode == 1 and json.loads(offline.stdout)["checks"]["status"] is False,
-            )
-
-    def _audit(self, http: httpx.Client, cast: Cast, answers: list[str]) -> None:
-        told = self.transcript
-        folder = self.folder / "audit"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        with told.chapter(_("An auditor checks the log with the separate verifier")):
-            self._until_included(http, cast, answers)
-            files = []
-            for service in ("exchange", "registry"):
-                exported = cast.auditor.call(http, "GET", f"/{service}/v1/audit/records.jsonl")
-                path = folder / f"{service}.jsonl"
-                path.write_bytes(exported.content)
-                files.append(path)
-            key = (self.settings.ledger_folder / "log.vkey").read_text(encoding="ascii").strip()
-            checked = self._verify_log(f"{self.settings.base_url}/ledger", key, files)
-            report = json.loads(checked.stdout)
-            told.fact(_("leaves in the tree"), report["size"])
-            told.fact(_("root"), report["root"])
-            told.fact(_("records checked"), report["records_checked"])
-            told.expect(
-                _("tree, checkpoint signature and every record hold"),
-                checked.returncode == 0 and report["checkpoint"],
-            )
-            records = {r["record_id"]: r for r in map(orjson.loads, files[0].read_bytes().splitlines())}
-            keys = _answer_keys(http)
-            good = 0
-            for answer in answers:
-                claims = orjson.loads(
-                    verify_compact(answer, keys, ANSWER_TYPE, frozenset({Algorithm.ES256})).payload
-                )
-                record = records.get(claims["receipt"]["record"])
-                good += record is not None and record["record"]["answer_sha256"] == answer_digest(claims)
-            told.expect(_("each answer just given is in the log"), bool(answers) and good == len(answers))
-        with told.chapter(_("One stored record is altered in a copy")):
-            lines = files[0].read_bytes().splitlines()
-            place = next(i for i, line in enumerate(lines) if b'"answered"' in line and b'"verify"' in line)
-            altered = orjson.loads(lines[place])
-            altered["record"]["client"] = "somebody-else"
-            copy = folder / "altered.jsonl"
-            copy.write_bytes(b"\n".join([*lines[:place], orjson.dumps(altered), *lines[place + 1 :]]) + b"\n")
-            checked = self._verify_log(str(self.settings.ledger_folder), key, [copy, files[1]])
-            problems = json.loads(checked.stdout)["problems"]
-            told.fact(
-                _("the verifier says"), "; ".join(f"{p['code']} {p.get('record_id', '')}" for p in problems)
-            )
-            told.expect(
-                _("the verifier names the altered record, and only that"),
-                checked.returncode == 1 and [p.get("record_id") for p in problems] == [altered["record_id"]],
-            )
-
-    def _until_included(self, http: httpx.Client, cast: Cast, answers: list[str]) -> None:
-        records = [_unverified_claims(answer)["receipt"]["record"] for answer in answers]
-        deadline = time.monotonic() + 15
-        for record in records:
-            while cast.auditor.call(http, "GET", f"/exchange/v1/receipts/{record}").status_code == 409:
-                if time.monotonic() > deadline:
-                    raise StoryBroken(_("the sequencer does not take records into the tree"))
-                time.sleep(0.1)
-
-    def _verify_log(self, where: str, key: str, files: list[Path]) -> subprocess.CompletedProcess[str]:
-        records = [part for path in files for part in ("--records", str(path))]
-        return self._command("verify-log", where, "--key", key, *records, "--json")
 
     def _command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "zhengtong", "--home", str(self.settings.home), *arguments]
@@ -584,15 +454,6 @@ def _references(path: Path) -> Iterator[city.EntityRef]:
                 established_on=row["注册日期"],
                 entity_type=row["企业类型"],
             )
-
-
-def _answer_keys(http: httpx.Client) -> dict[str, PublicKey]:
-    return {key["kid"]: PublicKey.from_jwk(key) for key in http.get("/jwks.json").json()["keys"]}
-
-
-def _unverified_claims(token: str) -> dict[str, Any]:
-    claims: dict[str, Any] = jwt.decode(token.split("~")[0], options={"verify_signature": False})
-    return claims
 
 
 def _port_is_free(port: int) -> bool:

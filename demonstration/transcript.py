@@ -8,7 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from foundation.errors import DomainError
 from foundation.language import _, both
+
+
+class StoryBroken(DomainError):
+    """A step could not be told at all; what was done before it stands."""
+
+    code = "story-broken"
 
 
 @dataclass(slots=True)
