@@ -98,7 +98,9 @@ def _grants(number: int, client_id: str, now: datetime) -> list[tuple[Any, ...]]
 
 
 def tokens(base_url: str, systems: Sequence[System]) -> list[str]:
-    """Return an access token of each system."""
+    """Return an access token of each system, fetched anew: those of another service are none here."""
+    for each in systems:
+        each.tokens.clear()
     with httpx.Client(base_url=base_url) as http:
         return [each.token(http, AUDIENCE) for each in systems]
 

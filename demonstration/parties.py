@@ -32,7 +32,7 @@ class System:
     department: str
     roles: frozenset[Role]
     key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
-    tokens: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)
+    tokens: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     def registration(self) -> Client:
         """Return what the operator registers."""
@@ -42,10 +42,10 @@ class System:
 
     def token(self, http: httpx.Client, audience: str) -> str:
         """Return an access token for a service, fetched by `private_key_jwt` where none is at hand."""
-        base = str(http.base_url).rstrip("/")
-        known = self.tokens.get((base, audience))
+        known = self.tokens.get(audience)
         if known is not None and known[1] > time.time() + 30:
             return known[0]
+        base = str(http.base_url).rstrip("/")
         answer = http.post(
             "/oauth2/token",
             data={
@@ -57,7 +57,7 @@ class System:
         )
         answer.raise_for_status()
         body = answer.json()
-        self.tokens[base, audience] = (body["access_token"], time.time() + body["expires_in"])
+        self.tokens[audience] = (body["access_token"], time.time() + body["expires_in"])
         return str(body["access_token"])
 
     def call(

@@ -137,7 +137,10 @@ def install(app: FastAPI, table: ProblemTable, unavailable: tuple[type[Exception
     async def unexpected(request: Request, error: Exception) -> Response:
         logger.error("unexpected error", exc_info=error)
         code = "internal-error"
-        return problem_response(code, kinds[code], request_id=_request_id(request))
+        reply = problem_response(code, kinds[code], request_id=_request_id(request))
+        # The server ends the connection after an error that it does not know: nobody should send on it what gets lost.
+        reply.headers["connection"] = "close"
+        return reply
 
     app.add_exception_handler(DomainError, domain_error)
     app.add_exception_handler(RequestValidationError, invalid)

@@ -166,6 +166,7 @@ def test_a_commit_that_fails_leaves_nothing_that_a_reader_can_reach(
         service.sql("DROP FUNCTION license_registry.refuse CASCADE")
     assert problem(reply) == (500, "internal-error")
     assert "commit" not in reply.text
+    assert reply.headers["connection"] == "close"
     assert counted(service.address) == before
     person = service.person(PERSON)
     assert service.http.get("/registry/v1/me/licences", headers=person).json() == {"licences": []}
