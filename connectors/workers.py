@@ -9,8 +9,6 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -20,6 +18,7 @@ from pathlib import Path
 
 from connectors.ready import Preparer, Ready
 from connectors.sources.raw import Slice
+from foundation.children import belong_to_parent
 from foundation.errors import DomainError
 from foundation.language import _
 from foundation.memory import keep_freed_memory
@@ -89,20 +88,10 @@ _preparer: Preparer
 def _begin(preparer: Preparer) -> None:
     global _preparer
     _preparer = preparer
-    # An interrupt reaches the whole group; the parent decides what becomes of the run.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    belong_to_parent()
     # As in the parent (`pipeline`): a run makes no cycles, and its memory is wanted again at once.
     gc.disable()
     keep_freed_memory()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """End this process with the one that started it, however that ended: the pipes between them do not tell."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _nothing() -> None:

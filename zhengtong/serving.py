@@ -8,12 +8,12 @@ import os
 import signal
 import socket
 import tempfile
-import threading
 import time
 from contextlib import ExitStack
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkProcess
 
+from foundation.children import belong_to_parent
 from foundation.errors import DomainError
 from foundation.language import _
 from foundation.settings import Settings
@@ -93,17 +93,8 @@ def _start(settings: Settings, address: str, door: socket.socket) -> ForkProcess
 
 
 def _work(settings: Settings, address: str, door: socket.socket) -> None:
-    # An interrupt reaches the whole group: the first process decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    belong_to_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))
     serve_alone(settings, address, door)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _end(running: dict[ForkProcess, float]) -> None:

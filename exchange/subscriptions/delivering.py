@@ -6,7 +6,6 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from typing import Any
@@ -24,7 +23,7 @@ from exchange.subscriptions.subscription import Scope, State, Subscription, requ
 from foundation.errors import DomainError
 from foundation.signing import canonical_json
 from foundation.telemetry import METRICS
-from foundation.webhooks.sending import TIMEOUT_SECONDS, Sender, next_attempt
+from foundation.webhooks.sending import TIMEOUT_SECONDS, Delivered, Sender, next_attempt
 
 logger = logging.getLogger(__name__)
 
@@ -44,18 +43,6 @@ _LATER = timedelta(minutes=1)
 SENT = Counter("zhengtong_subscription_events_total", "Events sent by webhook", ["outcome"], registry=METRICS)
 
 Clock = Callable[[], datetime]
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """What was done with the events of subscriptions. `dead`: given up now, of those that failed."""
-
-    delivered: int = 0
-    failed: int = 0
-    dead: int = 0
-
-    def __add__(self, other: Delivered) -> Delivered:
-        return Delivered(self.delivered + other.delivered, self.failed + other.failed, self.dead + other.dead)
 
 
 def now_utc() -> datetime:

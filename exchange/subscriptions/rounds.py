@@ -12,7 +12,6 @@ from exchange.ports import Exchange, LicenceChanges
 from exchange.subscriptions import feed_tables, tables
 from exchange.subscriptions.delivering import (
     MOST_AT_ONCE,
-    Delivered,
     claim,
     deliver,
     deliver_due,
@@ -24,7 +23,7 @@ from exchange.subscriptions.spread import spread
 from exchange.subscriptions.subscription import Subscription
 from foundation.telemetry import METRICS
 from foundation.unavailable import UNAVAILABLE
-from foundation.webhooks.sending import Sender
+from foundation.webhooks.sending import Delivered, Sender
 
 logger = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -33,6 +34,18 @@ TIMEOUT_SECONDS = 10.0
 """For all of it: resolving, connecting, sending, and reading what is read of the answer."""
 ANSWER_BYTES = 16 << 10
 """What is read of an answer, whose status alone counts; of a longer one the connection is closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What became of what was to be sent. `dead`: given up now, of those that failed."""
+
+    delivered: int = 0
+    failed: int = 0
+    dead: int = 0
+
+    def __add__(self, other: Delivered) -> Delivered:
+        return Delivered(self.delivered + other.delivered, self.failed + other.failed, self.dead + other.dead)
 
 
 def next_attempt(failures: int, now: datetime) -> datetime | None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import os
-import signal
-import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -14,6 +11,7 @@ from enum import StrEnum
 from functools import cache
 from pathlib import Path
 
+from foundation.children import belong_to_parent
 from foundation.language import _
 from license_registry.documents.errors import (
     CharacterLacking,
@@ -99,22 +97,8 @@ class Drawing:
 
     def _started(self) -> ProcessPoolExecutor:
         # Not forked: this process has threads and an event loop.
-        self._pool = ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn"), _begin)
+        self._pool = ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn"), belong_to_parent)
         return self._pool
-
-
-def _begin() -> None:
-    # An interrupt reaches the whole group; the parent decides what becomes of the work.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """End this process with the one that started it, however that ended: the pipes between them do not tell."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 @cache

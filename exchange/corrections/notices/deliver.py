@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from prometheus_client import Counter
@@ -18,7 +17,7 @@ from exchange.outbox.deliver import PURPOSE
 from exchange.ports import Exchange
 from foundation.signing import canonical_json
 from foundation.telemetry import METRICS
-from foundation.webhooks.sending import Sender, next_attempt
+from foundation.webhooks.sending import Delivered, Sender, next_attempt
 
 logger = logging.getLogger(__name__)
 
@@ -31,18 +30,6 @@ _CLAIMED = timedelta(minutes=15)
 SENT = Counter(
     "zhengtong_correction_notices_total", "Notices of wrong values sent", ["outcome"], registry=METRICS
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """What became of notices. `dead`: given up now, of those that failed."""
-
-    delivered: int = 0
-    failed: int = 0
-    dead: int = 0
-
-    def __add__(self, other: Delivered) -> Delivered:
-        return Delivered(self.delivered + other.delivered, self.failed + other.failed, self.dead + other.dead)
 
 
 async def deliver_forever(exchange: Exchange, sender: Sender) -> None:

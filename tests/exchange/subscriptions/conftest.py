@@ -27,7 +27,7 @@ from exchange.ports import Exchange
 from exchange.registers.lookup import Lookups
 from exchange.registers.schemas import load_registers
 from exchange.subscriptions import subscribing
-from exchange.subscriptions.delivering import Delivered, deliver_due, stop_ungranted
+from exchange.subscriptions.delivering import deliver_due, stop_ungranted
 from exchange.subscriptions.following import follow
 from exchange.subscriptions.heads import Heads
 from exchange.subscriptions.reading import Page, read
@@ -39,7 +39,7 @@ from foundation.identifiers import CitizenId, Uscc
 from foundation.identity.principals import Principal, Role
 from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings
-from foundation.webhooks.sending import sender
+from foundation.webhooks.sending import Delivered, sender
 from license_registry.ports import Registry
 from tests.conftest import MARKET, fresh_database
 from tests.foundation.webhooks.receiving import Receiver, receiving

@@ -12,13 +12,13 @@ import pytest
 from exchange.grants import tables as grant_tables
 from exchange.grants.grant import Hours, Mode
 from exchange.subscriptions import subscribing
-from exchange.subscriptions.delivering import LEASE, MOST_EVENTS, Delivered, deliver, deliver_due
+from exchange.subscriptions.delivering import LEASE, MOST_EVENTS, deliver, deliver_due
 from exchange.subscriptions.feed_tables import dead
 from exchange.subscriptions.following import append_change
 from exchange.subscriptions.subscription import Subscription, SubscriptionEnded
 from foundation.civil import CHINA
 from foundation.webhooks.addresses import Reach, WebhookRefused
-from foundation.webhooks.sending import WAITS, Sender, sender
+from foundation.webhooks.sending import WAITS, Delivered, Sender, sender
 from tests.conftest import free_port
 from tests.exchange.subscriptions.conftest import CALLER, OTHER, PEOPLE, PERSON, City, Story
 from tests.foundation.webhooks.receiving import Receiver, receiving, verifier
