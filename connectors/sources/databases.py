@@ -17,9 +17,10 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from connectors.mapping import SourceMapping
 from connectors.mapping.origins import Connections, SequenceCursor, SqlOrigin, TimestampCursor
 from connectors.sources import postgresql_kin
-from connectors.sources.key_pages import KeyPages, named
+from connectors.sources.key_pages import KeyPages, LastOf, named
 from connectors.sources.raw import RawBatch, SourceError, Wanted, Window
 from connectors.sources.records import Record, batched, record
+from exchange.registers.schemas import load_registers
 from foundation.civil import CHINA
 from foundation.language import _
 
@@ -70,7 +71,8 @@ class DatabaseSource:
             now: no cursor moves beyond this moment, whatever a clock over there says.
             key_range: the first key and the first that is no longer read; None there: to the end.
             range_name: what tells this range from the others in `name`; no key, which may say who somebody is.
-            window: only rows that changed within it are read, and no cursor moves. Needs a cursor of timestamps.
+            window: only rows that changed within it are read, of several of one subject the table's last, and no
+                cursor moves. So it matters not which window comes first. Needs a cursor of timestamps.
         """
         self._mapping = mapping
         self._origin = origin
@@ -144,7 +146,10 @@ class DatabaseSource:
                 return
             pages, cursor = self._pages, self._origin.cursor
             leading, key = pages.order[0], named(self._origin.key)
-            statement = pages.rows(names, self._bound.highest)
+            last: LastOf | None = None
+            if self._window is not None:
+                last = LastOf(self._subject(names), _as_stored(self._window.end, self._bound.highest))
+            statement = pages.rows(names, self._bound.highest, last)
             if self._key_range is not None:
                 low, high = self._key_range
                 statement = statement.where(key >= low)
@@ -211,6 +216,13 @@ class DatabaseSource:
             wanted = Wanted((*wanted.names, *((name,) for name in missing)), wanted.ignored)
         order = Wanted(wanted.names, wanted.ignored | steering).order(found, self.name)
         return [found[place] for place in order]
+
+    def _subject(self, names: Sequence[str]) -> list[str]:
+        """Return which of the names of the mapping's columns say whom a row is about."""
+        fields = [column.field for column in self._mapping.columns]
+        keys = (key for _kind, key in load_registers()[self._mapping.register_name].keys)
+        key = next((key for key in keys if set(key) <= set(fields)), ())
+        return [names[fields.index(field)] for field in key]
 
     def _fix(self, connection: Connection) -> _Bound:
         for name in sorted(self._origin.steering):

@@ -147,6 +147,26 @@ def test_windows_side_by_side_give_each_row_once_and_move_no_cursor(
     assert cursor_of(database_url) == reached
 
 
+def test_a_window_leaves_a_subject_alone_that_a_later_row_speaks_of(
+    department: Department, database_url: str, vault: Vault
+) -> None:
+    """Whichever comes first, and however often: the register holds what the last row says."""
+    department.add(1, 40, seconds=3600)
+    department.sql(
+        "INSERT INTO licences SELECT id + 100, licence_type, licence_number, '新名', issued_on,"
+        " updated_at + interval '1 day', change FROM licences WHERE id = 5"
+    )
+    made = department.source(TIMESTAMP)._mapping
+    first, second = (Window(BASE + timedelta(days=n), BASE + timedelta(days=n + 1)) for n in range(2))
+    for window, read in ((second, 18), (first, 22), (second, 18)):
+        origin = department.source(TIMESTAMP, window=window)
+        report = run(made, origin, database=database_url, vault=vault)
+        assert (report.read, report.changed, report.quarantined) == (read, 0, 0)
+        with psycopg.connect(database_url) as connection:
+            query = "SELECT content ->> 'name' FROM exchange.legal_entity WHERE content ->> 'registration_number' = %s"
+            assert connection.execute(query, ["1199000000005"]).fetchall() == [("新名",)]
+
+
 def cursor_of(address: str) -> Any:
     with psycopg.connect(address) as connection:
         return connection.execute("SELECT cursor FROM exchange.ingest_cursor").fetchall()

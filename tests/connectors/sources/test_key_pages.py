@@ -10,7 +10,7 @@ from sqlalchemy import Dialect, Select
 from sqlalchemy.dialects import mssql, mysql, oracle, postgresql
 
 from connectors.mapping.origins import SqlOrigin
-from connectors.sources.key_pages import KeyPages
+from connectors.sources.key_pages import KeyPages, LastOf
 
 PAGES = KeyPages(
     SqlOrigin.model_validate(
@@ -51,6 +51,16 @@ def test_a_page_of_sql_server() -> None:
         "SELECT TOP 11 id, level, [UpdatedAt] AS steering_0, [登记号] AS steering_1 FROM [Archive].licences WHERE"
     )
     assert found.endswith("ORDER BY [UpdatedAt], [登记号]")
+
+
+def test_rows_with_a_later_one_of_their_subject_are_left_out_by_names_that_are_not_ambiguous() -> None:
+    rows = PAGES.rows(["id", "level"], datetime(2026, 2, 1, tzinfo=UTC), LastOf(["level"], 7))
+    expected = (
+        'NOT (EXISTS (SELECT 1 FROM "Archive".licences later WHERE "Archive".licences."level" = later."level"'
+        ' AND later."UpdatedAt" >= :UpdatedAt_2)) ORDER BY'
+    )
+    assert expected in spelled(rows, oracle.dialect())
+    assert "WHERE [Archive].licences.level = later.level AND" in spelled(rows, mssql.dialect())
 
 
 @pytest.mark.parametrize("dialect", [oracle.dialect, mssql.dialect, mysql.dialect, postgresql.dialect])
