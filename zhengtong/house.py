@@ -114,6 +114,14 @@ def open_log_signer(settings: Settings, keys: KeyStore) -> LogSigner:
     return LogSigner(settings.ledger_origin, decode_base64url(signer.public.to_jwk()["x"]), signer.sign)
 
 
+def open_log(settings: Settings, keys: KeyStore) -> tuple[DirectoryTiles, LogSigner]:
+    """Return the published files of the log and what signs its heads; what verifies them is published beside."""
+    signer = open_log_signer(settings, keys)
+    settings.ledger_folder.mkdir(parents=True, exist_ok=True)
+    (settings.ledger_folder / VERIFIER_KEY_FILE).write_text(f"{signer.verifier_key}\n", encoding="ascii")
+    return DirectoryTiles(settings.ledger_folder), signer
+
+
 @contextlib.asynccontextmanager
 async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
     """Open everything for serving, the log's sequencer included.
@@ -125,10 +133,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
     keys = open_keys(settings, now)
     vault = open_vault(settings, now)
     certificates = CertificateAuthority(keys)
-    tiles = DirectoryTiles(settings.ledger_folder)
-    log_signer = open_log_signer(settings, keys)
-    settings.ledger_folder.mkdir(parents=True, exist_ok=True)
-    (settings.ledger_folder / VERIFIER_KEY_FILE).write_text(f"{log_signer.verifier_key}\n", encoding="ascii")
+    tiles, log_signer = open_log(settings, keys)
     engine = database.engine(address)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)

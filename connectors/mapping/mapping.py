@@ -119,6 +119,8 @@ class SourceMapping(BaseModel):
         birth_date_of: citizen ID field and date field that must agree.
         senders: client ids of the systems that may send batches of this source themselves (`docs/sending.md`).
         ignore: columns of the source that are not taken; a column named neither here nor there stops a run.
+        issued_by: for credentials: client id of the issuing authority's system in whose name licences are issued for
+            them, each time the register was brought in (`docs/issuing.md`); None: only by command.
         department: short name of whoever sends it; the sources of one department share a pool in Airflow.
         schedule: when a file is expected, as cron has it; Airflow then waits for it from that time on.
         deadline_minutes: from when a run was queued in Airflow, until it is to be through.
@@ -148,6 +150,7 @@ class SourceMapping(BaseModel):
     lead_rank: LeadRank = 100
     snapshot: Snapshot | None = None
     senders: list[str] = []
+    issued_by: str | None = None
     department: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,60}$")] | None = None
     schedule: Annotated[str, Field(pattern=r"^([-0-9A-Za-z*,/#]+ ){4}[-0-9A-Za-z*,/#]+$")] | None = None
     deadline_minutes: Annotated[int, Field(ge=1)] | None = None
@@ -257,6 +260,8 @@ def _faults(mapping: SourceMapping) -> Iterator[str]:
         if (column.amount_field is None) != (column.currency_field is None):
             yield f"columns.{number}: amount_field and currency_field go together"
     columns.update(mapping.ignore)
+    if mapping.issued_by is not None and register.name != "credentials":
+        yield f"issued_by: licences are issued for credentials, and {register.name} holds none"
     if mapping.area is not None and find(mapping.area) is None:
         yield f"area: unknown division {mapping.area}"
     if (mapping.format == "records") != (

@@ -90,7 +90,7 @@ class KeyPages:
             leading = order[0].name
             later = self._table(leading, *last.subject).alias("later")
             same = (here.c[name] == later.c[name] for name in last.subject)
-            of_later = select(literal_column("1")).where(*same, later.c[leading] >= last.end)
+            of_later: Select[Any] = select(literal_column("1")).where(*same, later.c[leading] >= last.end)
             chosen = chosen.where(~exists(of_later.correlate(here)))
         return chosen.order_by(*order)
 

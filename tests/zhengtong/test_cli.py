@@ -263,6 +263,28 @@ def test_verify_log_names_the_record_that_was_altered(run: Run, log: dict[str, A
     )
 
 
+def test_checkpoint_folds_what_waits_where_no_service_does(
+    run: Run, settings: Settings, database_url: str
+) -> None:
+    entries = [bytes([n]) * 32 for n in range(3)]
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("INSERT INTO ledger.pending (entry) SELECT unnest(%s::bytea[])", [entries])
+    for folded in (3, 0):
+        done = run("checkpoint", "--json")
+        assert done.exit_code == 0, done.output
+        told = json.loads(done.stdout)
+        assert (told["size"], told["folded"]) == (3, folded)
+        done = run("verify-log", str(settings.ledger_folder), "--json")
+        assert done.exit_code == 0, done.output
+        found = json.loads(done.stdout)
+        assert (found["size"], found["root"], found["problems"]) == (3, told["root"], [])
+    assert "3" in run("checkpoint").stdout
+    # Of a log that somebody put an old copy of the database beside, nothing is signed.
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE ledger.tree_head SET size = 2")
+    assert one_line(run("checkpoint"))
+
+
 def test_verify_log_refuses_another_logs_key(run: Run, log: dict[str, Any], settings: Settings) -> None:
     from zhengtong.house import open_log_signer
 
@@ -270,6 +292,14 @@ def test_verify_log_refuses_another_logs_key(run: Run, log: dict[str, Any], sett
     done = run("verify-log", log["folder"], "--key", other, "--json")
     assert done.exit_code == 1
     assert json.loads(done.stdout)["problems"]
+
+
+@pytest.mark.parametrize("where", ["folder", "address"])
+def test_without_a_key_the_one_beside_the_log_is_taken_and_told(
+    run: Run, log: dict[str, Any], where: str
+) -> None:
+    report = json.loads(run("verify-log", log[where], "--json").stdout)
+    assert (report["problems"], report["key_from"]) == ([], "published beside the log")
 
 
 @pytest.mark.parametrize("where", ["absent", "http://127.0.0.1:9/ledger"])
