@@ -14,7 +14,7 @@ from foundation.ledger import tables
 from foundation.ledger.sequencer import SequencerError, sequence_once
 from foundation.settings import Settings
 from zhengtong.command import JSON_OPTION, Refused, one_line, print_json
-from zhengtong.house import open_keys, open_log
+from zhengtong.house_keys import open_keys, open_log
 
 
 @click.command(

@@ -93,7 +93,9 @@ def test_the_dags_bring_in_what_the_command_brings_in_and_twice_changes_nothing(
     ((found,),) = land.airflow.sql("SELECT value FROM xcom WHERE task_id = 'sum_up' AND key = 'return_value'")
     assert found["subjects"]["persons"] == len(before["person"])
     assert found["last"]["population"]["unchanged"] == report["unchanged"]
-    ((checkpoint,),) = land.airflow.sql("SELECT value FROM xcom WHERE task_id = 'checkpoint'")
+    ((checkpoint,),) = land.airflow.sql(
+        "SELECT value FROM xcom WHERE task_id = 'checkpoint' AND key = 'return_value'"
+    )
     assert checkpoint["size"] == checkpoint["folded"] == 0, (
         "bringing in by itself is told of in runs, not in the log"
     )

@@ -26,7 +26,7 @@ from license_registry.ports import Registry
 from license_registry.store.objects import FileStore, ObjectStore
 from tests.conftest import MARKET, Service
 from zhengtong.holders import RegisteredHolders
-from zhengtong.house import open_keys
+from zhengtong.house_keys import open_keys
 
 PERSON = CitizenId.compute("990101", date(1980, 2, 29), 123).reveal()
 STRANGER = CitizenId.compute("990102", date(1990, 1, 1), 7).reveal()

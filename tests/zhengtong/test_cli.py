@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import socket
 import subprocess
@@ -22,7 +23,7 @@ from foundation.settings import Settings
 from tests.conftest import Service, fresh_database
 from tests.zhengtong.conftest import PERSON, Run, one_line
 from zhengtong.cli import ELSEWHERE
-from zhengtong.house import open_keys
+from zhengtong.house_keys import open_keys
 
 
 def test_ingest_reports_what_was_done_and_a_second_time_changes_nothing(run: Run, population: Path) -> None:
@@ -286,7 +287,7 @@ def test_checkpoint_folds_what_waits_where_no_service_does(
 
 
 def test_verify_log_refuses_another_logs_key(run: Run, log: dict[str, Any], settings: Settings) -> None:
-    from zhengtong.house import open_log_signer
+    from zhengtong.house_keys import open_log_signer
 
     other = open_log_signer(settings, open_keys(settings, datetime.now(UTC))).verifier_key
     done = run("verify-log", log["folder"], "--key", other, "--json")
@@ -319,3 +320,20 @@ def test_an_unforeseen_error_is_not_dressed_up(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(ZeroDivisionError):
         run("ingest", "population", "--file", "x")
     assert issubclass(SourceError, Exception)
+
+
+@pytest.mark.thorough
+def test_a_command_loads_only_what_it_needs() -> None:
+    """Most of the time of a short command is imports; `-X importtime` tells where it goes."""
+    heavy = ("exchange.app", "fastapi.applications", "pypinyin", "openpyxl", "minio")
+    code = (
+        "import sys, zhengtong.cli, connectors.pipeline; one = set(sys.modules);"
+        "import zhengtong.verifying, zhengtong.licence_commands; two = set(sys.modules);"
+        "import zhengtong.app; three = set(sys.modules);"
+        f"print(*([m for m in {heavy} if m in each] for each in (one, two, three)), sep='|')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    bare, short, serving = (set(ast.literal_eval(part)) for part in done.stdout.strip().split("|"))
+    assert bare == set()
+    assert "exchange.app" not in short and not short & {"pypinyin", "openpyxl", "minio"}
+    assert serving == {"exchange.app", "fastapi.applications"}
