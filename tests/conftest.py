@@ -35,6 +35,7 @@ from foundation.identity.tables import put_client
 from foundation.sensitive import Vault
 from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings
+from tests.departments import MARKET
 from tests.documented import DOCUMENTED
 from zhengtong.app import create_app
 
@@ -46,8 +47,6 @@ ROOM_BYTES = 4 << 30
 
 INSTALLING_SECONDS = 1500
 """What a test may take where it may have to install something first, on a machine that does something else beside."""
-
-MARKET = "11990100MB2A00001X"
 
 # The same examples each time, and no clock: a busy machine is no defect.
 hypothesis.settings.register_profile("house", deadline=None, derandomize=True)
