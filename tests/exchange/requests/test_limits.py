@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from demonstration.parties import System
 from tests.conftest import Service
-from tests.exchange.requests.test_requests import body, bureau, fund, ok, police, post, refused, scope
-
-__all__ = ["bureau", "fund", "police"]  # fixtures
+from tests.exchange.requests.asking import body, ok, post, refused, scope
 
 
 def test_hours_and_a_quota_a_minute_are_asked_for_and_granted_no_wider(

@@ -2,125 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
 import orjson
-import pytest
 from click.testing import CliRunner
 
 from demonstration.parties import System
-from exchange.catalog.resources import load_catalogue
-from exchange.requests import tables
-from exchange.requests.act import settle_grants
-from exchange.requests.overdue import Round, go_round
-from foundation.identifiers import CitizenId
 from foundation.identity.principals import Role
 from tests.conftest import Service
 from tests.exchange.catalog.written import written
+from tests.exchange.requests.asking import (
+    ASKING,
+    PERSONS,
+    SUBJECT,
+    THIRD,
+    Round_,
+    ask,
+    body,
+    ok,
+    post,
+    records,
+    refused,
+    scope,
+    verify,
+)
 from zhengtong.cli import main
-from zhengtong.house import open_house
-
-PERSONS = load_catalogue()["persons-basic"]
-ASKING, THIRD = "11990100MB2B00001X", "11990100MB2C00001X"
-SUBJECT = CitizenId.compute("990101", date(1980, 2, 29), 123).reveal()
-
-
-@pytest.fixture(scope="module")
-def fund(service: Service) -> System:
-    return service.system("fund", Role.DEPARTMENT_SYSTEM, department=ASKING)
-
-
-@pytest.fixture(scope="module")
-def police(service: Service) -> System:
-    return service.system("police", Role.DEPARTMENT_SYSTEM, department=PERSONS.department)
-
-
-@pytest.fixture(scope="module")
-def bureau(service: Service) -> System:
-    return service.system("bureau", Role.SHARING_AUTHORITY)
-
-
-@pytest.fixture(scope="module")
-def auditor(service: Service) -> System:
-    return service.system("audit-office", Role.AUDITOR)
-
-
-Round_ = Callable[[datetime], Round]
-
-
-@pytest.fixture(scope="module")
-def go_on(service: Service) -> Round_:
-    """Let the calendar come to a moment, in another process's place, on the same database."""
-
-    def run(now: datetime) -> Round:
-        async def work() -> Round:
-            async with open_house(service.settings, service.address) as house:
-                return await go_round(house.exchange, now)
-
-        return asyncio.run(work())
-
-    return run
-
-
-def body(**changes: Any) -> dict[str, Any]:
-    return {
-        "id": str(uuid.uuid4()),
-        "resource": "persons-basic",
-        "fields": ["name", "birth_date"],
-        "matters": ["withdrawal"],
-        "modes": ["verify"],
-        "per_day": 100,
-        "purpose": "公积金提取",
-        "legal_basis": "国务院令第809号",
-        "until": (datetime.now(UTC) + timedelta(days=400)).isoformat(),
-        **changes,
-    }
-
-
-def scope(given: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    return {name: given[name] for name in ("fields", "matters", "modes", "per_day", "until")} | changes
-
-
-def post(service: Service, system: System, path: str, json: Any = None) -> httpx.Response:
-    return system.call(service.http, "POST", f"/exchange/v1/requests{path}", json)
-
-
-def ok(reply: httpx.Response, status: int = 200) -> dict[str, Any]:
-    assert reply.status_code == status, reply.text
-    found: dict[str, Any] = reply.json()
-    return found
-
-
-def refused(reply: httpx.Response, status: int, code: str) -> None:
-    assert (reply.status_code, reply.json()["type"]) == (status, f"urn:zhengtong:problem:{code}"), reply.text
-
-
-def ask(service: Service, system: System, **changes: Any) -> dict[str, Any]:
-    return ok(post(service, system, "", body(**changes)), 201)
-
-
-def verify(service: Service, system: System, field: str = "name") -> httpx.Response:
-    question = {
-        "resource": "persons-basic",
-        "subject": SUBJECT,
-        "claims": {field: "1980-02-29" if field == "birth_date" else "x"},
-        "matter": "withdrawal",
-        "case": "2026-1",
-    }
-    return system.call(service.http, "POST", "/exchange/v1/verifications", question)
-
-
-def records(service: Service, request_id: str) -> list[dict[str, Any]]:
-    found = [
-        orjson.loads(content)
-        for (content,) in service.sql("SELECT content FROM exchange.access_record ORDER BY recorded_at")
-    ]
-    return [each for each in found if each.get("request") == request_id]
 
 
 def test_from_asking_to_a_grant_that_answers(
@@ -395,92 +303,6 @@ def test_terms_that_pass_are_told_once_counted_and_open_a_dispute(
     assert bureau.call(
         service.http, "GET", "/exchange/v1/statistics/requests?from=2020-01-01&to=2020-02-01"
     ).json() == {"requests": []}
-
-
-def test_what_has_outlived_itself_expires_with_its_grant(
-    service: Service, bureau: System, go_on: Round_
-) -> None:
-    short = service.system("short", Role.DEPARTMENT_SYSTEM, department=ASKING)
-    until = datetime.now(UTC) + timedelta(days=30)
-    asked = ask(service, short, resource="legal-entities-basic", fields=["name"], until=until.isoformat())
-    grant = ok(post(service, bureau, f"/{asked['id']}/check", {"complete": True}))["grant"]
-    waiting = ask(service, short, until=until.isoformat())
-    go_on(until)
-    for each in (asked, waiting):
-        state = short.call(service.http, "GET", f"/exchange/v1/requests/{each['id']}").json()["state"]
-        assert state == "expired"
-    assert service.sql("SELECT ended_at IS NOT NULL FROM exchange.share_grant WHERE id = %s", grant) == [
-        (True,)
-    ]
-
-
-def test_requests_and_grants_say_the_same_whoever_dies_in_between(
-    service: Service, bureau: System, go_on: Round_
-) -> None:
-    def entities(name: str) -> dict[str, Any]:
-        system = service.system(name, Role.DEPARTMENT_SYSTEM, department=ASKING)
-        asked = ask(service, system, resource="legal-entities-basic", fields=["name"])
-        return ok(post(service, bureau, f"/{asked['id']}/check", {"complete": True}))
-
-    lost, left, ended = entities("lost"), entities("left"), entities("ended")
-    # Died before the grant was given; died before it was ended; ended by itself.
-    service.sql("DELETE FROM exchange.share_grant WHERE id = %s", lost["grant"])
-    service.sql("UPDATE exchange.share_request SET state = 'withdrawn' WHERE id = %s", left["id"])
-    assert bureau.call(service.http, "DELETE", f"/exchange/v1/grants/{ended['grant']}").status_code == 204
-    go_on(datetime.now(UTC))
-    standing = {
-        str(each) for (each,) in service.sql("SELECT id FROM exchange.share_grant WHERE ended_at IS NULL")
-    }
-    assert lost["grant"] in standing
-    assert standing.isdisjoint({left["grant"], ended["grant"]})
-    assert bureau.call(service.http, "GET", f"/exchange/v1/requests/{ended['id']}").json()["state"] == "ended"
-    again = go_on(datetime.now(UTC))
-    assert (again.overdue, again.mended) == (0, 0)
-
-
-def test_a_grant_that_comes_after_its_request_was_withdrawn_does_not_stand(
-    service: Service, bureau: System
-) -> None:
-    hasty = service.system("hasty", Role.DEPARTMENT_SYSTEM, department=ASKING)
-    asked = ask(service, hasty, resource="legal-entities-basic", fields=["name"])
-    grant = ok(post(service, bureau, f"/{asked['id']}/check", {"complete": True}))["grant"]
-    service.sql("DELETE FROM exchange.share_grant WHERE id = %s", grant)
-
-    async def provide_late() -> None:
-        async with open_house(service.settings, service.address) as house:
-            provided = await tables.find(house.exchange.pool, uuid.UUID(asked["id"]))
-            assert provided is not None
-            # Withdrawn between the request's transaction and the grant.
-            await asyncio.to_thread(ok, post(service, hasty, f"/{asked['id']}/withdrawal"))
-            await settle_grants(house.exchange, provided, None, "x", datetime.now(UTC))
-
-    asyncio.run(provide_late())
-    assert service.sql("SELECT ended_at IS NOT NULL FROM exchange.share_grant WHERE id = %s", grant) == [
-        (True,)
-    ]
-
-
-def test_of_two_answers_at_once_one_counts(
-    service: Service, fund: System, police: System, bureau: System
-) -> None:
-    path = f"/{ask(service, fund)['id']}"
-    ok(post(service, bureau, f"{path}/check", {"complete": True}))
-    headers = {"Authorization": f"Bearer {police.token(service.http, 'urn:zhengtong:exchange')}"}
-
-    async def at_once() -> list[int]:
-        async with httpx.AsyncClient(base_url=service.settings.base_url, headers=headers, timeout=30) as http:
-            replies = await asyncio.gather(
-                *(
-                    http.post(f"/exchange/v1/requests{path}/answer", json=answer)
-                    for answer in [{"answer": "grant"}, {"answer": "refuse", "reason": "x"}] * 4
-                )
-            )
-        return sorted(reply.status_code for reply in replies)
-
-    found = asyncio.run(at_once())
-    assert set(found) == {200, 409}
-    history = fund.call(service.http, "GET", f"/exchange/v1/requests{path}").json()["history"]
-    assert len(history) == 3
 
 
 def test_operators_list_requests_and_what_is_overdue(service: Service, fund: System) -> None:
