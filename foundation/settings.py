@@ -161,6 +161,10 @@ class Settings(BaseSettings):
         default={},
         description="JSON: client id of a wallet → addresses that its holders may be sent back to with a code",
     )
+    wallet_dpop: Literal["accepted", "required"] = Field(
+        default="accepted",
+        description="Tokens of wallets are bound to a key (DPoP) where the wallet proves to hold one; or always",
+    )
     development_issuer: bool = Field(
         default=False, description="Serve a local issuer that lets anyone be anybody: loopback only"
     )

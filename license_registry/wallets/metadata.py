@@ -44,6 +44,7 @@ WalletServerMetadata = TypedDict(
         "response_modes_supported": NotRequired[list[str]],
         "scopes_supported": NotRequired[list[str]],
         "authorization_details_types_supported": NotRequired[list[str]],
+        "dpop_signing_alg_values_supported": list[str],
         "pre-authorized_grant_anonymous_access_supported": bool,
     },
 )
@@ -117,6 +118,7 @@ def authorisation_metadata(issuer: str, scopes: Iterable[str] | None) -> WalletS
         "response_types_supported": [],
         "token_endpoint_auth_methods_supported": ["none"],
         "pre-authorized_grant_anonymous_access_supported": True,
+        "dpop_signing_alg_values_supported": [one.value for one in PROOF_ALGORITHMS],
     }
     if scopes is None:
         return told

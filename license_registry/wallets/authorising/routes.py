@@ -26,6 +26,8 @@ from license_registry.wallets.authorising.authorise import (
 )
 from license_registry.wallets.authorising.page import HEADERS, page
 from license_registry.wallets.authorising.push import PUSHED_SECONDS, PushedForm, once, push
+from license_registry.wallets.headers import DpopProofs, fresh
+from license_registry.wallets.proven import prove
 
 router = APIRouter(prefix="/v1", tags=["wallets"])
 
@@ -56,6 +58,8 @@ class PushedReply(TypedDict):
                 "wallet-response-unsupported",
                 "wallet-scope-unknown",
                 "wallet-details-refused",
+                "wallet-dpop-refused",
+                "wallet-dpop-nonce-needed",
             ],
         ),
     },
@@ -72,6 +76,8 @@ async def pushed(
     authorization_details: Annotated[str, Form()] = "",
     state: Annotated[str, Form()] = "",
     request_uri: Annotated[str, Form()] = "",
+    dpop_jkt: Annotated[str, Form()] = "",
+    dpop: DpopProofs = None,
 ) -> Response:
     """Keep what a wallet asks for; nothing is disclosed by it."""
     registry: Registry = request.app.state.registry
@@ -86,10 +92,13 @@ async def pushed(
         authorization_details,
         state,
         request_uri,
+        dpop_jkt,
     )
-    made = await push(registry, form, datetime.now(UTC))
+    now = datetime.now(UTC)
+    proven = prove(registry, "pushed-requests", dpop or [], now)
+    made = await push(registry, form, proven, now)
     body = {"request_uri": made, "expires_in": PUSHED_SECONDS}
-    return JSONResponse(body, status_code=201, headers={"Cache-Control": "no-store"})
+    return JSONResponse(body, status_code=201, headers=fresh(registry, proven.bound_to, now))
 
 
 @router.get(
