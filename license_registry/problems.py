@@ -65,6 +65,9 @@ REGISTRY_PROBLEMS: ProblemTable = {
     "wallet-details-refused": ProblemKind(400, _("The details of the wallet's request do not hold")),
     "wallet-request-uri-refused": ProblemKind(400, _("The wallet's pushed request is not good")),
     "wallet-token-refused": ProblemKind(401, _("The wallet's token is not good"), WALLET_TOKEN),
+    "wallet-attestation-needed": ProblemKind(400, _("The wallet has to be attested")),
+    "wallet-attestation-refused": ProblemKind(400, _("The wallet's attestation does not hold")),
+    "wallet-attestation-stale": ProblemKind(400, _("The wallet's attestation is over")),
     "wallet-dpop-refused": ProblemKind(400, _("The wallet's DPoP proof does not hold")),
     "wallet-dpop-nonce-needed": ProblemKind(400, _("The wallet's DPoP proof needs a fresh nonce")),
     "wallet-token-dpop-refused": ProblemKind(

@@ -61,6 +61,7 @@ from license_registry.notices.deliver import PURPOSE as NOTICE_PURPOSE
 from license_registry.ports import Registry
 from license_registry.presenting.tables import Codes
 from license_registry.store.objects import open_store
+from license_registry.wallets.attesters import load_attesters
 from license_registry.wallets.requests import PURPOSE as REQUEST_PURPOSE
 from zhengtong.case_archives import StoredArchives
 from zhengtong.contacts import MappedContacts
@@ -178,6 +179,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             drawing,
             _signing_in(settings, people, http),
             DecidedIdentities(pool),
+            await asyncio.to_thread(load_attesters, settings.wallet_attesters),
         )
         await stack.enter_async_context(beside("issuing", lambda: work_forever(registry)))
         await publish_seeds(pool, read_seeds(), now)

@@ -54,6 +54,27 @@ class WalletRequestUriRefused(OAuthError):
     error = "invalid_request_uri"
 
 
+class AttestationNeeded(OAuthError):
+    """The wallet has to prove whose it is."""
+
+    code = "wallet-attestation-needed"
+    error = "invalid_client"
+
+
+class AttestationRefused(OAuthError):
+    """The attestation of the wallet, or the proof beside it, does not hold."""
+
+    code = "wallet-attestation-refused"
+    error = "invalid_client_attestation"
+
+
+class AttestationStale(OAuthError):
+    """The attestation of the wallet held once: its attester gives a new one."""
+
+    code = "wallet-attestation-stale"
+    error = "use_fresh_attestation"
+
+
 class DpopRefused(OAuthError):
     """The proof that the wallet holds its key (RFC 9449) does not hold, or there is none where one is demanded."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Header
 
@@ -15,6 +15,24 @@ DpopProofs = Annotated[
     Header(alias="DPoP", description="One proof of possession (RFC 9449), with a nonce from `DPoP-Nonce`"),
 ]
 """Each header field `DPoP` of a request."""
+
+Attestations = Annotated[
+    list[str] | None,
+    Header(alias="OAuth-Client-Attestation", description="What the maker of the wallet attests"),
+]
+AttestationProofs = Annotated[
+    list[str] | None,
+    Header(alias="OAuth-Client-Attestation-PoP", description="Proof of the key that was attested, good once"),
+]
+
+PROOF_PROBLEMS: Final = (
+    "wallet-attestation-needed",
+    "wallet-attestation-refused",
+    "wallet-attestation-stale",
+    "wallet-dpop-refused",
+    "wallet-dpop-nonce-needed",
+)
+"""Codes of what is refused for its proofs at the authorisation server."""
 
 
 def fresh(registry: Registry, bound_to: str | None, now: datetime) -> dict[str, str]:

@@ -21,10 +21,17 @@ from license_registry.lifecycle.status_lists import PURPOSE
 from license_registry.ports import Registry
 from license_registry.problems import REGISTRY_PROBLEMS
 from license_registry.wallets.answers import Answer, take_answer
+from license_registry.wallets.attestation import Said
 from license_registry.wallets.authorising.redeem import CodeForm, redeem_code
 from license_registry.wallets.encryption import LARGEST
 from license_registry.wallets.errors import WalletGrantUnsupported, WalletTokenRefused
-from license_registry.wallets.headers import DpopProofs, fresh
+from license_registry.wallets.headers import (
+    PROOF_PROBLEMS,
+    AttestationProofs,
+    Attestations,
+    DpopProofs,
+    fresh,
+)
 from license_registry.wallets.issuance import AskedFor, issue_to_wallet
 from license_registry.wallets.metadata import (
     AUTHORISATION_CODE,
@@ -37,7 +44,7 @@ from license_registry.wallets.metadata import (
 )
 from license_registry.wallets.nonces import Use, new_nonce
 from license_registry.wallets.offers import TOKEN_SECONDS, offer, redeem
-from license_registry.wallets.proven import prove
+from license_registry.wallets.proven import Sent, prove
 from license_registry.wallets.qr import qr_svg
 from license_registry.wallets.requests import answer_of, ask, open_request, request_object
 from license_registry.wallets.tokens import Shown, right_of
@@ -211,8 +218,7 @@ async def offers(
                 "invalid-request",
                 "wallet-code-refused",
                 "wallet-grant-unsupported",
-                "wallet-dpop-refused",
-                "wallet-dpop-nonce-needed",
+                *PROOF_PROBLEMS,
             ],
         ),
     },
@@ -228,11 +234,14 @@ async def token(
     redirect_uri: Annotated[str, Form(max_length=2000)] = "",
     code_verifier: Annotated[str, Form(max_length=200)] = "",
     dpop: DpopProofs = None,
+    attestations: Attestations = None,
+    attestation_proofs: AttestationProofs = None,
 ) -> Response:
     """Give an access token for a pre-authorised code, or for the code that a holder came back with."""
     registry: Registry = request.app.state.registry
     now = datetime.now(UTC)
-    proven = prove(registry, "token", dpop or [], now, demanded=True)
+    sent = Sent("token", client_id, dpop or [], Said(attestations or [], attestation_proofs or []))
+    proven = prove(registry, sent, now, gives_tokens=True)
     body: dict[str, Any] = {
         "token_type": "Bearer" if proven.bound_to is None else "DPoP",
         "expires_in": TOKEN_SECONDS,
@@ -240,7 +249,7 @@ async def token(
     if grant_type == PRE_AUTHORISED:
         body["access_token"] = await redeem(registry, code, pin, proven, now)
     elif grant_type == AUTHORISATION_CODE and registry.wallets_come_by_themselves:
-        form = CodeForm(authorised, client_id, redirect_uri, code_verifier)
+        form = CodeForm(authorised, proven.client_id, redirect_uri, code_verifier)
         redeemed = await redeem_code(registry, form, proven, now)
         body["access_token"] = redeemed.token
         if redeemed.details is not None:
@@ -437,7 +446,10 @@ async def authorisation_server(name: Name, request: Request) -> WalletServerMeta
     """Describe the authorisation server of wallets (RFC 8414)."""
     registry: Registry = request.app.state.registry
     return authorisation_metadata(
-        registry.issuer, registry.types if registry.wallets_come_by_themselves else None
+        registry.issuer,
+        registry.types if registry.wallets_come_by_themselves else None,
+        attested=bool(registry.attesters),
+        anonymous=registry.settings.wallet_attestation != "required",
     )
 
 

@@ -16,6 +16,7 @@ from foundation.problems import documented
 from license_registry.catalog.types import require_type
 from license_registry.ports import Registry
 from license_registry.problems import REGISTRY_PROBLEMS
+from license_registry.wallets.attestation import Said
 from license_registry.wallets.authorising.authorise import (
     CHOICE_SECONDS,
     SIGN_IN_SECONDS,
@@ -26,8 +27,14 @@ from license_registry.wallets.authorising.authorise import (
 )
 from license_registry.wallets.authorising.page import HEADERS, page
 from license_registry.wallets.authorising.push import PUSHED_SECONDS, PushedForm, once, push
-from license_registry.wallets.headers import DpopProofs, fresh
-from license_registry.wallets.proven import prove
+from license_registry.wallets.headers import (
+    PROOF_PROBLEMS,
+    AttestationProofs,
+    Attestations,
+    DpopProofs,
+    fresh,
+)
+from license_registry.wallets.proven import Sent, prove
 
 router = APIRouter(prefix="/v1", tags=["wallets"])
 
@@ -58,8 +65,7 @@ class PushedReply(TypedDict):
                 "wallet-response-unsupported",
                 "wallet-scope-unknown",
                 "wallet-details-refused",
-                "wallet-dpop-refused",
-                "wallet-dpop-nonce-needed",
+                *PROOF_PROBLEMS,
             ],
         ),
     },
@@ -78,12 +84,17 @@ async def pushed(
     request_uri: Annotated[str, Form()] = "",
     dpop_jkt: Annotated[str, Form()] = "",
     dpop: DpopProofs = None,
+    attestations: Attestations = None,
+    attestation_proofs: AttestationProofs = None,
 ) -> Response:
     """Keep what a wallet asks for; nothing is disclosed by it."""
     registry: Registry = request.app.state.registry
     once(name for name, _value in (await request.form()).multi_items())
+    now = datetime.now(UTC)
+    sent = Sent("pushed-requests", client_id, dpop or [], Said(attestations or [], attestation_proofs or []))
+    proven = prove(registry, sent, now)
     form = PushedForm(
-        client_id,
+        proven.client_id,
         response_type,
         redirect_uri,
         code_challenge,
@@ -94,8 +105,6 @@ async def pushed(
         request_uri,
         dpop_jkt,
     )
-    now = datetime.now(UTC)
-    proven = prove(registry, "pushed-requests", dpop or [], now)
     made = await push(registry, form, proven, now)
     body = {"request_uri": made, "expires_in": PUSHED_SECONDS}
     return JSONResponse(body, status_code=201, headers=fresh(registry, proven.bound_to, now))
