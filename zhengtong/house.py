@@ -66,6 +66,7 @@ from license_registry.wallets.requests import PURPOSE as REQUEST_PURPOSE
 from zhengtong.case_archives import StoredArchives
 from zhengtong.contacts import MappedContacts
 from zhengtong.decided_identities import DecidedIdentities
+from zhengtong.following_keys import follow_keys
 from zhengtong.held_licences import RegisteredLicences
 from zhengtong.holders import RegisteredHolders
 from zhengtong.licence_changes import FollowedLicences
@@ -155,6 +156,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         )
         await relays.load()
         await stack.enter_async_context(beside("relays", relays.follow_forever))
+        await stack.enter_async_context(beside("keys", lambda: follow_keys(keys)))
         audiences = (exchange.app.AUDIENCE, license_registry.app.AUDIENCE)
         server = AuthorisationServer(
             settings.base_url, audiences, engine, keys, certificates, settings.access_token_seconds

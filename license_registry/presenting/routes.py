@@ -324,6 +324,7 @@ def _made(made: Presented, with_picture: bool) -> CodeReply:
                 "not-found",
                 "code-used",
                 "code-expired",
+                "holder-ended",
                 "credential-invalid",
                 "delegation-invalid",
             ],

@@ -19,8 +19,10 @@ from license_registry.credentials.errors import CredentialInvalid
 from license_registry.credentials.key_binding import ExpectedBinding
 from license_registry.credentials.sd_jwt import Credential
 from license_registry.credentials.sd_jwt_vc import verify_vc
+from license_registry.issuing.errors import HolderEnded
 from license_registry.lifecycle.states import STATE_NAMES
 from license_registry.lifecycle.status_lists import PURPOSE
+from license_registry.linked_change.standing import require_standing
 from license_registry.ports import Registry
 from license_registry.presenting.check import Checked, check
 from license_registry.wallets import tables
@@ -46,7 +48,7 @@ async def take_answer(registry: Registry, request_id: str, answer: Answer, now: 
     2. Open it, where it was to be encrypted to the key of this request: what comes in clear then is not taken.
     3. Verify the presentation: issuer, disclosures, type, and that the holder's key signed for this verifier and
        this nonce. What does not hold leaves the request open, for whoever sent it may not be the holder.
-    4. Check the licence as it is now.
+    4. Check the licence as it is now. Its holder still is: a key that signs for somebody dead is in other hands.
     5. Store the outcome, sealed, and record who verified it for which case, in one transaction: dying before its
        end, the wallet can answer again.
 
@@ -63,6 +65,10 @@ async def take_answer(registry: Registry, request_id: str, answer: Answer, now: 
     licence = await licences.find(registry.pool, str(credential.claims.get("licence_identifier")))
     if licence is None:
         raise AnswerRefused(_("the credential names no licence of this registry"))
+    try:
+        await require_standing(registry, licence)
+    except HolderEnded as error:
+        raise AnswerRefused(error.message) from error
     issuer_right = credential.claims.get("issuer_code") == licence.issuer
     checked = check(credential, licence.state, issuer_right, civil_date(now))
     sealed = registry.vault.seal(

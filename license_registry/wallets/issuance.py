@@ -24,8 +24,10 @@ from license_registry.audit.event import happened
 from license_registry.credentials import sd_jwt
 from license_registry.credentials.issuer_keys import x5c
 from license_registry.credentials.key_binding import CLOCK_SKEW_SECONDS, confirmation
+from license_registry.issuing.errors import HolderEnded
 from license_registry.lifecycle.states import State
 from license_registry.lifecycle.status_lists import PURPOSE
+from license_registry.linked_change.standing import require_standing
 from license_registry.ports import Registry
 from license_registry.presenting.present import lead_copy
 from license_registry.wallets import tables
@@ -66,7 +68,8 @@ async def issue_to_wallet(
     Raises:
         CredentialUnknown, CredentialIdentifierUnknown, ProofRefused, NonceRefused: as they say.
         TokenDpopRefused: the token's proof was used before.
-        CredentialDenied: the licence is not valid now. ObjectMissing, ObjectAltered: of the store.
+        CredentialDenied: the licence is not valid now, or its holder is no more.
+        ObjectMissing, ObjectAltered: of the store.
     """
     access = right.access
     licence = await licences.find(registry.pool, access.identifier)
@@ -80,6 +83,10 @@ async def issue_to_wallet(
         raise CredentialUnknown(_("the token is for another licence type"))
     if licence.state is not State.VALID:
         raise CredentialDenied(_("the licence is not valid now"))
+    try:
+        await require_standing(registry, licence)
+    except HolderEnded as error:
+        raise CredentialDenied(error.message) from error
     key, nonce = check_proof(proof, registry.issuer, now)
     until = _until(registry, nonce, now)
     lead = sd_jwt.verify(await lead_copy(registry, licence), registry.keys.verification_keys(PURPOSE))

@@ -16,6 +16,7 @@ from foundation.language import _
 from license_registry import tables as licences
 from license_registry.audit.event import happened
 from license_registry.catalog.types import LicenceType
+from license_registry.linked_change.standing import require_standing
 from license_registry.ports import Registry
 from license_registry.presenting.present import own_licence
 from license_registry.tables import Licence
@@ -68,8 +69,10 @@ async def offer(
 
     Raises:
         NotFound: not a licence of the caller's. CredentialDenied: its type is not known any more.
+        HolderEnded: its holder is dead, struck off or merged into another.
     """
     licence = await own_licence(registry, caller, identifier)
+    await require_standing(registry, licence)
     configuration = type_of(registry, licence).id
     assert caller.subject is not None
     code = secrets.token_urlsafe(24)

@@ -185,7 +185,8 @@ class AnswerTaken(TypedDict):
     status_code=201,
     openapi_extra=audited("offered-to-wallet"),
     responses=documented(
-        REGISTRY_PROBLEMS, [*CALLER_PROBLEMS, "invalid-request", "not-found", "wallet-credential-denied"]
+        REGISTRY_PROBLEMS,
+        [*CALLER_PROBLEMS, "invalid-request", "not-found", "wallet-credential-denied", "holder-ended"],
     ),
     summary="Put a licence into a wallet: credential offer as link and QR code 存入卡包",
 )

@@ -178,7 +178,8 @@ async def signed_in(
     responses={
         303: {"description": "Back to the wallet, with a code or without"},
         **documented(
-            REGISTRY_PROBLEMS, ["invalid-request", "sign-in-refused", "not-found", "wallet-credential-denied"]
+            REGISTRY_PROBLEMS,
+            ["invalid-request", "sign-in-refused", "not-found", "wallet-credential-denied", "holder-ended"],
         ),
     },
     summary="The licence that its holder gives to the wallet, or none",
