@@ -68,7 +68,7 @@ async def issue_to_wallet(
     Raises:
         CredentialUnknown, CredentialIdentifierUnknown, ProofRefused, NonceRefused: as they say.
         TokenDpopRefused: the token's proof was used before.
-        CredentialDenied: the licence is not valid now, or its holder is no more.
+        CredentialDenied: the licence is not valid now, its holder is no more, or the key that signed it was revoked.
         ObjectMissing, ObjectAltered: of the store.
     """
     access = right.access
@@ -89,7 +89,13 @@ async def issue_to_wallet(
         raise CredentialDenied(error.message) from error
     key, nonce = check_proof(proof, registry.issuer, now)
     until = _until(registry, nonce, now)
-    lead = sd_jwt.verify(await lead_copy(registry, licence), registry.keys.verification_keys(PURPOSE))
+    try:
+        lead = sd_jwt.verify(await lead_copy(registry, licence), registry.keys.verification_keys(PURPOSE))
+    except sd_jwt.CredentialInvalid as error:
+        # It came out of the store as it was put there: what no longer holds is the key that signed it.
+        raise CredentialDenied(
+            _("the key that signed the licence was revoked: it has to be issued anew")
+        ) from error
     async with registry.pool.acquire() as connection, connection.transaction():
         await use_up(connection, right.proofs, now)
         if not await tables.use_nonce(connection, digest_of(nonce), until, now):

@@ -157,6 +157,7 @@ class WalletOutcome(TypedDict):
     matter: NotRequired[str]
     result: NotRequired[int]
     checks: NotRequired[dict[str, bool | None]]
+    reasons: NotRequired[dict[str, str]]
     identifier: NotRequired[str | None]
     state: NotRequired[str]
     state_name: NotRequired[str]
