@@ -164,3 +164,16 @@ def test_documents_and_history(service: Service, authority: System) -> None:
     assert asked(FORMER) == [404, 404]
     with one_person(service):
         assert (asked(FORMER), asked(STRANGER)) == ([200, 200], [404, 404])
+
+
+def test_guesses_of_numbers_are_counted_of_the_person(service: Service) -> None:
+    def guess(person: str, number: str) -> int:
+        body = {"licence_type": "business-licence", "number": number, "holder_name": "示范公司"}
+        path = "/registry/v1/number-checks"
+        return service.http.post(path, json=body, headers=service.person(person)).status_code
+
+    allowed = service.settings.wrong_numbers_per_hour
+    with one_person(service):
+        replies = [guess((PERSON, FORMER)[turn % 2], f"GUESS{turn:06d}") for turn in range(allowed + 2)]
+        assert replies == [200] * allowed + [429] * 2
+        assert guess(STRANGER, "GUESS000001") == 200
