@@ -21,14 +21,12 @@ from license_registry.lifecycle.status_lists import PURPOSE
 from license_registry.ports import Registry
 from license_registry.problems import REGISTRY_PROBLEMS
 from license_registry.wallets.answers import Answer, take_answer
-from license_registry.wallets.attestation import Said
 from license_registry.wallets.authorising.redeem import CodeForm, redeem_code
 from license_registry.wallets.encryption import LARGEST
 from license_registry.wallets.errors import WalletGrantUnsupported, WalletTokenRefused
 from license_registry.wallets.headers import (
     PROOF_PROBLEMS,
-    AttestationProofs,
-    Attestations,
+    Attested,
     DpopProofs,
     fresh,
 )
@@ -228,6 +226,8 @@ async def offers(
 )
 async def token(
     request: Request,
+    dpop: DpopProofs,
+    attested: Attested,
     grant_type: Annotated[str, Form()] = "",
     code: Annotated[str, Form(alias="pre-authorized_code", max_length=200)] = "",
     pin: Annotated[str | None, Form(alias="tx_code", max_length=20)] = None,
@@ -235,14 +235,11 @@ async def token(
     client_id: Annotated[str, Form(max_length=200)] = "",
     redirect_uri: Annotated[str, Form(max_length=2000)] = "",
     code_verifier: Annotated[str, Form(max_length=200)] = "",
-    dpop: DpopProofs = None,
-    attestations: Attestations = None,
-    attestation_proofs: AttestationProofs = None,
 ) -> Response:
     """Give an access token for a pre-authorised code, or for the code that a holder came back with."""
     registry: Registry = request.app.state.registry
     now = datetime.now(UTC)
-    sent = Sent("token", client_id, dpop or [], Said(attestations or [], attestation_proofs or []))
+    sent = Sent("token", client_id, dpop, attested)
     proven = prove(registry, sent, now, gives_tokens=True)
     body: dict[str, Any] = {
         "token_type": "Bearer" if proven.bound_to is None else "DPoP",
@@ -311,14 +308,14 @@ async def nonce(request: Request) -> Response:
     },
     summary="Credential endpoint (OpenID4VCI 1.0 §8)",
 )
-async def credential(body: CredentialRequest, request: Request, dpop: DpopProofs = None) -> Response:
+async def credential(body: CredentialRequest, request: Request, dpop: DpopProofs) -> Response:
     """Give the licence that the wallet's token is for, bound to the wallet's key."""
     registry: Registry = request.app.state.registry
     now = datetime.now(UTC)
     scheme, _space, said = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() not in {"bearer", "dpop"} or not said:
         raise WalletTokenRefused(_("send it as `Authorization: Bearer ...`, or `DPoP ...` where it is bound"))
-    right = await right_of(registry, Shown(said, scheme.lower() == "dpop", dpop or []), now)
+    right = await right_of(registry, Shown(said, scheme.lower() == "dpop", dpop), now)
     issued = await issue_to_wallet(
         registry,
         right,

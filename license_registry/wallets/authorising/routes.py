@@ -16,7 +16,6 @@ from foundation.problems import documented
 from license_registry.catalog.types import require_type
 from license_registry.ports import Registry
 from license_registry.problems import REGISTRY_PROBLEMS
-from license_registry.wallets.attestation import Said
 from license_registry.wallets.authorising.authorise import (
     CHOICE_SECONDS,
     SIGN_IN_SECONDS,
@@ -29,8 +28,7 @@ from license_registry.wallets.authorising.page import HEADERS, page
 from license_registry.wallets.authorising.push import PUSHED_SECONDS, PushedForm, once, push
 from license_registry.wallets.headers import (
     PROOF_PROBLEMS,
-    AttestationProofs,
-    Attestations,
+    Attested,
     DpopProofs,
     fresh,
 )
@@ -73,6 +71,8 @@ class PushedReply(TypedDict):
 )
 async def pushed(
     request: Request,
+    dpop: DpopProofs,
+    attested: Attested,
     client_id: Annotated[str, Form()] = "",
     response_type: Annotated[str, Form()] = "",
     redirect_uri: Annotated[str, Form()] = "",
@@ -83,15 +83,12 @@ async def pushed(
     state: Annotated[str, Form()] = "",
     request_uri: Annotated[str, Form()] = "",
     dpop_jkt: Annotated[str, Form()] = "",
-    dpop: DpopProofs = None,
-    attestations: Attestations = None,
-    attestation_proofs: AttestationProofs = None,
 ) -> Response:
     """Keep what a wallet asks for; nothing is disclosed by it."""
     registry: Registry = request.app.state.registry
     once(name for name, _value in (await request.form()).multi_items())
     now = datetime.now(UTC)
-    sent = Sent("pushed-requests", client_id, dpop or [], Said(attestations or [], attestation_proofs or []))
+    sent = Sent("pushed-requests", client_id, dpop, attested)
     proven = prove(registry, sent, now)
     form = PushedForm(
         proven.client_id,
