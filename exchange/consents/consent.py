@@ -155,8 +155,12 @@ def evidence_of(exchange: Exchange, offer: Offer) -> list[Evidence]:
 
 
 def asked_for(exchange: Exchange, offer: Offer) -> list[dict[str, Any]]:
-    """Return what an offer would ask, without the identifiers: resources, and fields or claims by name."""
-    assert offer.questions is not None
+    """Return what an offer would ask, without the identifiers: resources, and fields or claims by name.
+
+    Nothing of an offer so old that what its plan kept was deleted; its records stay.
+    """
+    if offer.questions is None:
+        return []
     questions: Sequence[dict[str, Any]] = orjson.loads(
         exchange.vault.open(offer.questions, place(offer.id, "questions"))
     )

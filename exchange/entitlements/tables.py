@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Column, Date, ForeignKey, Index, Integer, Table, Text, text
 from sqlalchemy.dialects.postgresql import BYTEA, TIMESTAMP, UUID
 
+from exchange.registers.aliases import decided_identities
 from exchange.registers.tables import metadata
 
 run = Table(
@@ -274,12 +275,15 @@ async def answered(connection: Any, found_id: uuid.UUID, now: datetime, *, accep
 
 
 async def told_to(pool: Any, person: bytes, day: date) -> list[dict[str, Any]]:
-    """Return what a person was told that they are entitled to, as it stands on a day, the latest first."""
+    """Return what a person was told that they are entitled to, as it stands on a day, the latest first.
+
+    By whichever of their identifiers.
+    """
     rows = await pool.fetch(
         f"SELECT f.id, r.rule, r.department, {_state('$2')} AS state, f.told_at, f.answer_until, f.answered_at,"  # noqa: S608 -- ours
         " f.due_at FROM exchange.entitlement_found f JOIN exchange.entitlement_run r ON r.id = f.run"
-        " WHERE f.subject = $1 AND f.told_at IS NOT NULL ORDER BY f.told_at DESC, f.id",
-        person,
+        " WHERE f.subject = ANY($1) AND f.told_at IS NOT NULL ORDER BY f.told_at DESC, f.id",
+        await decided_identities(pool, person),
         day,
     )
     return [dict(row) for row in rows]

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from exchange.plans.tables import OPEN_STATES
+from exchange.registers.aliases import decided_identities
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,11 @@ _COLUMNS = (
 
 
 async def of_person(pool: Any, person: bytes, kind: str) -> list[Offer]:
-    """Return the offers of one kind to a person, the latest first."""
+    """Return the offers of one kind to a person, by whichever of their identifiers, the latest first."""
     rows = await pool.fetch(
         f"SELECT {_COLUMNS} FROM exchange.plan_offer o JOIN exchange.plan p ON p.id = o.plan"  # noqa: S608 -- ours
-        " WHERE o.person = $1 AND o.kind = $2 ORDER BY o.made_at DESC, o.id LIMIT 200",
-        person,
+        " WHERE o.person = ANY($1) AND o.kind = $2 ORDER BY o.made_at DESC, o.id LIMIT 200",
+        await decided_identities(pool, person),
         kind,
     )
     return [_offer(row) for row in rows]
@@ -63,12 +64,16 @@ async def of_person(pool: Any, person: bytes, kind: str) -> list[Offer]:
 async def find(
     connection: Any, offer_id: uuid.UUID, person: bytes, kind: str, *, lock: bool = False
 ) -> Offer | None:
-    """Return an offer to a person, and hold it until the transaction ends where `lock` says so."""
+    """Return an offer to a person, by whichever of their identifiers.
+
+    Args:
+        lock: hold it until the transaction ends.
+    """
     row = await connection.fetchrow(
         f"SELECT {_COLUMNS} FROM exchange.plan_offer o JOIN exchange.plan p ON p.id = o.plan"  # noqa: S608 -- ours
-        " WHERE o.id = $1 AND o.person = $2 AND o.kind = $3" + (" FOR UPDATE OF o" if lock else ""),
+        " WHERE o.id = $1 AND o.person = ANY($2) AND o.kind = $3" + (" FOR UPDATE OF o" if lock else ""),
         offer_id,
-        person,
+        await decided_identities(connection, person),
         kind,
     )
     return None if row is None else _offer(row)

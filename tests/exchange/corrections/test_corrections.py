@@ -24,6 +24,7 @@ from foundation.identifiers import CitizenId
 from foundation.identity.principals import Role
 from foundation.sensitive.opening import open_vault
 from tests.conftest import Service
+from tests.linking import FORMER, decide_on_people
 from zhengtong.house import open_house
 
 PERSONS = load_catalogue()["persons-basic"]
@@ -278,6 +279,32 @@ def test_people_report_of_themselves_and_see_what_became_of_it(
     refused(
         service.http.post(f"/exchange/v1/corrections{path}/withdrawal", headers=stranger), 404, "not-found"
     )
+
+
+def test_a_report_is_whose_it_is_by_whichever_number(service: Service, bring: Bring, police: System) -> None:
+    subject, given = person(131), report()
+    bring(subject, "王五")
+
+    def by(number: str, path: str = "", json: Any = None) -> httpx.Response:
+        address = f"/exchange/v1/corrections{path}"
+        return service.http.post(address, json=json, headers=service.person(number))
+
+    path = f"/{ok(by(subject, json=given), 201)['id']}"
+    headers = service.person(FORMER)
+    refused(service.http.get(f"/exchange/v1/corrections{path}", headers=headers), 404, "not-found")
+    refused(by(FORMER, f"{path}/withdrawal"), 404, "not-found")
+    refused(by(FORMER, json=given), 409, "correction-id-taken")
+    decide_on_people(service, subject, FORMER, "same")
+    listed = service.http.get("/exchange/v1/me/corrections", headers=headers).json()["corrections"]
+    assert [each["said"][0]["what"] for each in listed] == [WHAT]
+    assert ok(service.http.get(f"/exchange/v1/corrections{path}", headers=headers))["subject"] is None
+    assert ok(by(FORMER, json=given), 201)["id"] == given["id"]  # sent again, it is the same report
+    refused(by(STRANGER, json=given), 409, "correction-id-taken")
+    ok(post(service, police, f"{path}/answer", {"answer": "needs-more", "reason": "请补充户口簿"}))
+    assert ok(by(FORMER, f"{path}/addition", {"what": "已补充"}))["state"] == "open"
+    assert ok(by(FORMER, f"{path}/withdrawal"))["state"] == "withdrawn"
+    decide_on_people(service, subject, FORMER, "different")
+    refused(service.http.get(f"/exchange/v1/corrections{path}", headers=headers), 404, "not-found")
 
 
 def test_nothing_that_was_said_stands_in_clear_and_a_report_tells_nothing_of_the_register(

@@ -26,6 +26,7 @@ from foundation.identity.principals import Role
 from foundation.sensitive.opening import open_vault
 from tests.conftest import MARKET, Service
 from tests.exchange.plans.conftest import HEADER, grant
+from tests.linking import FORMER, decide_on_people
 
 OLD = CitizenId.compute("990101", date(1930, 2, 3), 123).reveal()
 ABROAD = CitizenId.compute("990101", date(1931, 2, 3), 147).reveal()
@@ -248,6 +249,18 @@ def test_a_benefit_is_given_only_to_who_accepts_where_the_rule_says_so(
         each["reason"] for each in ours if each.get("found") == found and each["outcome"] == "not-taken"
     ]
     assert sorted(refusals) == ["entitlement-not-open", "not-found"]
+
+
+def test_who_was_told_by_one_number_answers_by_another(service: Service, visits: System) -> None:
+    run_id, found = tell(service, visits, "home-care-visits")
+    assert told(service, FORMER) == []
+    assert problem(answer(service, FORMER, found, accepted=True)) == (404, "not-found")
+    decide_on_people(service, OLD, FORMER, "same")
+    assert found in [each["id"] for each in told(service, FORMER)]
+    assert answer(service, FORMER, found, accepted=True).status_code == 200
+    assert report(service, visits, run_id) == ({"accepted": 1}, 1)
+    decide_on_people(service, OLD, FORMER, "different")
+    assert told(service, FORMER) == []
 
 
 def test_who_refuses_is_given_nothing(service: Service, visits: System) -> None:
