@@ -93,6 +93,12 @@ class Settings(BaseSettings):
     offer_hours: int = Field(
         default=72, ge=1, le=24 * 90, description="How long a plan's consents and commitments stay open"
     )
+    consent_code_seconds: int = Field(
+        default=600,
+        ge=30,
+        le=24 * 3600,
+        description="How long a code works that a person has made for one consent",
+    )
     case_content_days: int = Field(
         default=1095,
         ge=1,
