@@ -14,7 +14,7 @@ import pytest
 from demonstration.parties import System
 from foundation.identity.principals import Role
 from tests.conftest import Service
-from tests.exchange.consents.test_consents import evidence, events, offers, problem, step
+from tests.exchange.consents.test_consents import events, evidence, offers, problem, step
 from tests.exchange.plans.conftest import (
     PERSON,
     SPOUSE,
@@ -150,7 +150,8 @@ def test_a_licence_s_code_says_who_stands_there_and_they_decide_on_their_own_dev
     # The person sees it among who looked at their data, and the registry has recorded it with the licence.
     seen = service.http.get("/exchange/v1/me/accesses", headers=service.person(PERSON)).json()["accesses"]
     assert any(
-        (each["event"], each["outcome"], each["client"]) == ("consent-presented", "identified", fund.client_id)
+        (each["event"], each["outcome"], each["client"])
+        == ("consent-presented", "identified", fund.client_id)
         for each in seen
     )
     rows = service.sql(
