@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from psycopg import Connection, sql
 from psycopg.errors import UniqueViolation
 from sqlalchemy import BigInteger, Column, Identity, Index, Integer, MetaData, Table, Text
-from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP, UUID
+from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TIMESTAMP, UUID
 
 from exchange.registers import additions
 
@@ -94,7 +94,7 @@ register_addition = Table(
     metadata,
     Column("register", Text, primary_key=True),
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),
-    Column("subjects", ARRAY(BYTEA), nullable=False),
+    Column("subjects", BYTEA, nullable=False),
     Column("added_at", TIMESTAMP(timezone=True), nullable=False),
 )
 """Subjects that are new in a register, a batch in a row (`additions.note`); numbered likewise."""
@@ -295,14 +295,14 @@ def bring_in(
         expect_new: try it first as if the register knew none of the subjects, which costs least if so.
     """
     if expect_new and _all_new(connection, table, rows):
-        additions.note(connection, table, rows.each_subject(), now)
+        additions.note(connection, table, rows.subjects, now)
         return Merged(len(rows), 0, 0, ())
     connection.execute("TRUNCATE staged, standing")
     standing = _standing(connection, table, rows.each_subject(), source, run_id)
     register = sql.Identifier("exchange", table)
     if not standing:
         _copy(connection, register, rows.rows)
-        additions.note(connection, table, rows.each_subject(), now)
+        additions.note(connection, table, rows.subjects, now)
         return Merged(len(rows), 0, 0, ())
     fresh: list[bytes] = []
     added: list[bytes] = []
@@ -322,7 +322,7 @@ def bring_in(
             rest.append(row)
     if fresh:
         _copy(connection, register, b"".join(fresh))
-        additions.note(connection, table, added, now)
+        additions.note(connection, table, b"".join(added), now)
     if again:
         connection.execute("INSERT INTO seen SELECT unnest(%b::bytea[]) ON CONFLICT DO NOTHING", [again])
     if not rest:

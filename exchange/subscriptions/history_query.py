@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from exchange.registers.additions import SUBJECT_BYTES
 from exchange.registers.schemas import RegisterSchema
 
 
@@ -49,13 +50,11 @@ _NAMED = (
 # Who was erased meanwhile has no first version any more, and is told of to nobody.
 _ADDITIONS = (
     "SELECT n.subject, coalesce(h.content, r.content) AS content,"  # noqa: S608 -- our own tables
-    " CASE WHEN h.subject IS NULL THEN r.sealed ELSE h.sealed END AS sealed, a.added_at AS happened_at"
-    " FROM exchange.register_addition a CROSS JOIN LATERAL unnest(a.subjects) AS n (subject)"
+    " CASE WHEN h.subject IS NULL THEN r.sealed ELSE h.sealed END AS sealed, n.happened_at"
+    " FROM unnest($1::bytea[], $2::timestamptz[]) WITH ORDINALITY AS n (subject, happened_at, turn)"
     " LEFT JOIN exchange.{table}_history h ON h.subject = n.subject AND h.version = 1"
     " LEFT JOIN exchange.{table} r ON r.subject = n.subject AND r.version = 1"
-    " WHERE a.register = $1 AND a.sequence > $2 AND a.sequence <= $3"
-    f" AND coalesce(h.subject, r.subject) IS NOT NULL AND ($4 OR {_NAMED.format('n')})"
-    " ORDER BY a.sequence, n.subject"
+    f" WHERE coalesce(h.subject, r.subject) IS NOT NULL AND ($3 OR {_NAMED.format('n')}) ORDER BY n.turn"
 )
 
 
@@ -106,13 +105,15 @@ async def forget_followed(connection: Any, table: str, upto: int) -> None:
 async def additions_upto(connection: Any, table: str, position: int, upto: int, most: int) -> int:
     """Return the number up to which about `most` subjects are new above `position`; `upto` where they are fewer."""
     found: int | None = await connection.fetchval(
-        "SELECT min(sequence) FROM (SELECT sequence, sum(cardinality(subjects)) OVER (ORDER BY sequence) AS so_far"
+        "SELECT min(sequence) FROM (SELECT sequence,"
+        " sum(octet_length(subjects) / $5) OVER (ORDER BY sequence) AS so_far"
         " FROM exchange.register_addition WHERE register = $1 AND sequence > $2 AND sequence <= $3) each"
         " WHERE so_far >= $4",
         table,
         position,
         upto,
         most,
+        SUBJECT_BYTES,
     )
     return upto if found is None else found
 
@@ -125,7 +126,24 @@ async def additions(
     Args:
         everybody: also subjects that nobody has named.
     """
-    rows = await connection.fetch(_ADDITIONS.format(table=table), table, position, upto, everybody)
+    noted = await connection.fetch(
+        "SELECT subjects, added_at FROM exchange.register_addition WHERE register = $1 AND sequence > $2"
+        " AND sequence <= $3 ORDER BY sequence",
+        table,
+        position,
+        upto,
+    )
+    subjects = [
+        (joined[at : at + SUBJECT_BYTES], moment)
+        for joined, moment in noted
+        for at in range(0, len(joined), SUBJECT_BYTES)
+    ]
+    rows = await connection.fetch(
+        _ADDITIONS.format(table=table),
+        [subject for subject, _moment in subjects],
+        [moment for _subject, moment in subjects],
+        everybody,
+    )
     return [Addition(**row) for row in rows]
 
 

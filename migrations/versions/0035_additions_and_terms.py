@@ -16,7 +16,7 @@ def upgrade() -> None:
         CREATE TABLE exchange.register_addition (
             register text NOT NULL,
             sequence bigint NOT NULL,
-            subjects bytea[] NOT NULL,
+            subjects bytea NOT NULL,
             added_at timestamptz NOT NULL,
             PRIMARY KEY (register, sequence)
         )

@@ -45,7 +45,7 @@ def test_a_load_that_nobody_asked_for_leaves_nothing(told: Told) -> None:
         await city.subscribe("person-changed", scope=Scope.ALL)
         await city.subscribe("record-added", a=PERSON)
         city.people(*PEOPLE[1:])
-        ((kept,),) = city.sql("SELECT sum(cardinality(subjects)) FROM exchange.register_addition")
+        ((kept,),) = city.sql("SELECT sum(octet_length(subjects)) / 16 FROM exchange.register_addition")
         assert kept == len(PEOPLE) - 1
         assert await city.tell() == 0
         assert city.sql("SELECT count(*) FROM exchange.register_addition") == [(0,)]
@@ -117,7 +117,7 @@ def test_who_subscribes_while_a_load_goes_on_misses_nobody(told: Told) -> None:
             loading.execute(
                 "INSERT INTO exchange.register_addition VALUES ('person', nextval(pg_get_serial_sequence("
                 "'exchange.person_history', 'sequence')), %s, now())",
-                [[city.subject()]],
+                [city.subject()],
             )
             loading.execute(
                 "INSERT INTO exchange.person (subject, version, content, fingerprint, source, run_id, origin_row,"
