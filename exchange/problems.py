@@ -85,6 +85,7 @@ EXCHANGE_PROBLEMS: ProblemTable = {
     "consent-code-not-allowed": ProblemKind(403, _("No code can stand for this consent")),
     "consent-id-taken": ProblemKind(409, _("The id came with something else")),
     "outcome-invalid": ProblemKind(422, _("The outcome cannot be")),
+    "applicant-forgotten": ProblemKind(410, _("The identifier is no longer kept")),
     "outcome-stands": ProblemKind(409, _("There is another outcome")),
     "archive-not-packed": ProblemKind(409, _("The case is not archived yet")),
     "archive-damaged": ProblemKind(500, _("The archived package is lost or altered")),

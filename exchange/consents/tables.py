@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Table, Text
+from sqlalchemy import Column, Index, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, TIMESTAMP, UUID
 
 from exchange.registers.tables import metadata
@@ -28,6 +28,7 @@ consent_code = Table(
     Column("expires_at", TIMESTAMP(timezone=True), nullable=False),
     Column("used_at", TIMESTAMP(timezone=True)),
     Column("withdrawn_at", TIMESTAMP(timezone=True)),
+    Index("consent_code_made", "made_at"),
 )
 
 consent_presentation = Table(
@@ -40,6 +41,7 @@ consent_presentation = Table(
     Column("person", BYTEA, nullable=False),
     Column("offers", ARRAY(UUID), nullable=False),
     Column("made_at", TIMESTAMP(timezone=True), nullable=False),
+    Index("consent_presentation_made", "made_at"),
 )
 
 
@@ -188,6 +190,23 @@ async def unsettle(
         material,
         list(records),
     )
+
+
+async def forget(connection: Any, before: datetime, limit: int) -> int:
+    """Delete codes that were made, and what was presented, before a moment; return how many.
+
+    By then a code has long been of no use, and who presents one again under the same id is told that it is not known.
+    """
+    done = 0
+    for table in ("consent_code", "consent_presentation"):
+        rows = await connection.fetch(
+            f"DELETE FROM exchange.{table} WHERE id IN (SELECT id FROM exchange.{table} WHERE made_at < $1"  # noqa: S608 -- ours
+            " LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING 1",
+            before,
+            limit - done,
+        )
+        done += len(rows)
+    return done
 
 
 def _code(row: Any) -> ConsentCode | None:

@@ -271,7 +271,8 @@ def _same(exchange: Exchange, known: Correction, caller: Principal, new: Correct
         new.field,
     ):
         return False
-    return open_told(exchange.vault, known.id, known.sealed).said[:1] == told.said
+    # What was said may be forgotten by now; then it cannot be another.
+    return known.sealed is None or open_told(exchange.vault, known.id, known.sealed).said[:1] == told.said
 
 
 async def _record_refusal(

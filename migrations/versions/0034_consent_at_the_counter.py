@@ -34,6 +34,7 @@ def upgrade() -> None:
         )
         """
     )
+    op.execute("CREATE INDEX consent_code_made ON exchange.consent_code (made_at)")
     op.execute(
         """
         CREATE TABLE exchange.consent_presentation (
@@ -47,3 +48,4 @@ def upgrade() -> None:
         )
         """
     )
+    op.execute("CREATE INDEX consent_presentation_made ON exchange.consent_presentation (made_at)")

@@ -29,6 +29,7 @@ from tests.exchange.plans.conftest import (
 )
 from tests.exchange.plans.conftest import fund as fund
 from tests.exchange.plans.conftest import register as register
+from tests.exchange.terms import forget_after
 from tests.license_registry.conftest import issued
 
 CODE = "at-the-counter"
@@ -369,3 +370,15 @@ def test_a_release_is_withdrawn_at_once_while_the_case_is_open(service: Service,
     reply = fund.call(service.http, "POST", "/exchange/v1/cases/k11/outcome", outcome)
     assert reply.is_success, reply.text
     assert problem(step(service, "withdrawal", home)) == (409, "offer-not-open")
+
+
+def test_codes_are_forgotten_with_the_cases_that_they_were_for(service: Service, fund: System) -> None:
+    (age,) = plan(service, fund, "k12")["age"]
+    preview(service, age)
+    assert show(service, fund, "k12", own_code(service, age)).status_code == 200
+    days = service.settings.case_content_days
+    assert "consent-codes" not in forget_after(service, days - 1)
+    assert forget_after(service, days + 1)["consent-codes"] >= 2
+    for table in ("consent_code", "consent_presentation"):
+        assert service.sql(f"SELECT count(*) FROM exchange.{table}") == [(0,)]
+    assert ("consent-released", "released") in events(service, "k12")

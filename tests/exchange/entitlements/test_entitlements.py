@@ -26,6 +26,7 @@ from foundation.identity.principals import Role
 from foundation.sensitive.opening import open_vault
 from tests.conftest import MARKET, Service
 from tests.exchange.plans.conftest import HEADER, grant
+from tests.exchange.terms import forget_after
 
 OLD = CitizenId.compute("990101", date(1930, 2, 3), 123).reveal()
 ABROAD = CitizenId.compute("990101", date(1931, 2, 3), 147).reveal()
@@ -322,3 +323,18 @@ def test_nobody_is_told_by_a_rule_that_has_changed(
     path = f"/exchange/v1/entitlements/runs/{run_id}/decisions"
     assert problem(civil.call(service.http, "POST", path, {"approved": True})) == (409, "rule-changed")
     assert report(service, civil, run_id) == ({"found": 1}, 0)
+
+
+def test_what_was_seen_of_people_is_forgotten_and_what_is_due_is_still_given(
+    service: Service, visits: System
+) -> None:
+    run_id, found = tell(service, visits, "home-care-visits")
+    assert answer(service, OLD, found, accepted=True).status_code == 200
+    days = service.settings.entitlement_values_days
+    assert "entitlements" not in forget_after(service, days - 1)
+    assert forget_after(service, days + 1)["entitlements"] >= 1
+    path = f"/exchange/v1/entitlements/runs/{run_id}/found"
+    (seen,) = visits.call(service.http, "GET", path).json()["found"]
+    assert (seen["state"], seen["values"]) == ("accepted", None)
+    assert whom(service, visits, run_id, found).json()["identifier"] == OLD
+    assert forget_after(service, days + 1) == {}
