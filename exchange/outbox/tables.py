@@ -124,6 +124,19 @@ async def revive(connection: Any, message_id: uuid.UUID, now: datetime) -> bool:
     return found is not None
 
 
+async def revive_all(connection: Any, target: str | None, message_id: uuid.UUID | None, now: datetime) -> int:
+    """Let dead messages be tried again, to one target or to all, one or all of them; return how many."""
+    rows = await connection.fetch(
+        "UPDATE exchange.outbox SET next_attempt_at = $3, dead_at = NULL, attempts = 0 WHERE dead_at IS NOT NULL"
+        " AND sealed IS NOT NULL AND ($1::text IS NULL OR target = $1) AND ($2::uuid IS NULL OR id = $2)"
+        " RETURNING 1",
+        target,
+        message_id,
+        now,
+    )
+    return len(rows)
+
+
 async def forget(connection: Any, before: datetime, limit: int) -> int:
     """Delete the text of messages that arrived before a moment; return of how many."""
     rows = await connection.fetch(
