@@ -175,10 +175,16 @@ async def ended(connection: Any, run_id: uuid.UUID, state: str, problem: str | N
 
 async def add_found(connection: Any, new: Sequence[Found], now: datetime) -> None:
     """Store whom a run found."""
-    await connection.executemany(
+    await connection.execute(
         "INSERT INTO exchange.entitlement_found (id, run, subject, sealed, state, changed_at)"
-        " VALUES ($1, $2, $3, $4, $5, $6)",
-        [(each.id, each.run, each.subject, each.sealed, each.state, now) for each in new],
+        " SELECT id, run, subject, sealed, state, $6 FROM unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::bytea[],"
+        " $5::text[]) AS f (id, run, subject, sealed, state)",
+        [each.id for each in new],
+        [each.run for each in new],
+        [each.subject for each in new],
+        [each.sealed for each in new],
+        [each.state for each in new],
+        now,
     )
 
 

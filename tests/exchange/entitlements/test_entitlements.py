@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -20,6 +21,8 @@ from demonstration.parties import System
 from exchange.entitlements import find, review
 from exchange.entitlements.rules import load_rules
 from exchange.outbox.deliver import place as outbox_place
+from exchange.ports import Exchange
+from exchange.queries.elsewhere import About, Told
 from foundation.civil import civil_date
 from foundation.identifiers import CitizenId
 from foundation.identity.principals import Role
@@ -155,6 +158,22 @@ def test_a_certificate_is_looked_for_where_the_rule_wants_one(service: Service, 
     run_id = start(service, civil, "disability-allowance").json()["id"]
     ended = over(service, civil, run_id)
     assert (ended["state"], ended["screened"], ended["found"]) == ("review", 4, {})
+
+
+def test_what_stands_elsewhere_is_asked_once_for_a_whole_page(
+    service: Service, civil: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, asked = find.look_elsewhere, []
+
+    async def counting(exchange: Exchange, about: Sequence[About], today: date) -> list[dict[str, Told]]:
+        asked.append(len(about))
+        return await real(exchange, about, today)
+
+    monkeypatch.setattr(find, "look_elsewhere", counting)
+    run_id = start(service, civil, "disability-allowance").json()["id"]
+    assert over(service, civil, run_id)["screened"] == 4
+    # Two live here; the others fail by what stands in clear.
+    assert asked == [2]
 
 
 def test_rules_are_written_as_their_schema_says() -> None:
