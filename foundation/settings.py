@@ -93,10 +93,28 @@ class Settings(BaseSettings):
     offer_hours: int = Field(
         default=72, ge=1, le=24 * 90, description="How long a plan's consents and commitments stay open"
     )
+    consent_code_seconds: int = Field(
+        default=600,
+        ge=30,
+        le=24 * 3600,
+        description="How long a code works that a person has made for one consent",
+    )
     case_content_days: int = Field(
         default=1095,
         ge=1,
         description="Days after which what plans and delivered messages keep sealed is deleted; records stay",
+    )
+    correction_words_days: int = Field(
+        default=1095, ge=1, description="Days after which what was said in a report of a wrong value is deleted"
+    )
+    entitlement_values_days: int = Field(
+        default=365, ge=1, description="Days after which what was seen of who is entitled is deleted"
+    )
+    supervised_applicant_days: int = Field(
+        default=1825, ge=1, description="Days after which a supervised applicant's identifier is deleted"
+    )
+    dead_message_days: int = Field(
+        default=180, ge=1, description="Days after which messages and events that were given up are deleted"
     )
     remind_working_days: int = Field(
         default=2,

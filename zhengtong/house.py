@@ -71,6 +71,7 @@ from zhengtong.held_licences import RegisteredLicences
 from zhengtong.holders import RegisteredHolders
 from zhengtong.licence_changes import FollowedLicences
 from zhengtong.licence_resources import licence_resources
+from zhengtong.presented_codes import PresentedCodes
 
 HOT_CONNECTIONS = 16
 LEDGER_PURPOSE = "ledger"
@@ -209,6 +210,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             MappedContacts(settings.sources_folder),
             relays,
             StoredArchives(registry),
+            PresentedCodes(registry),
         )
         webhooks = await stack.enter_async_context(sender(settings))
         works: dict[str, Callable[[], Awaitable[object]]] = {

@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from demonstration.parties import System
-from exchange.plans import forgetting
+from exchange import forgetting
 from foundation.identity.principals import Role
 from tests.conftest import Service
 from tests.exchange.plans.conftest import (

@@ -24,6 +24,7 @@ from foundation.identifiers import CitizenId
 from foundation.identity.principals import Role
 from foundation.sensitive.opening import open_vault
 from tests.conftest import Service
+from tests.exchange.terms import forget_after
 from tests.linking import FORMER, decide_on_people
 from zhengtong.house import open_house
 
@@ -424,3 +425,20 @@ def test_an_evidence_s_place_cannot_be_changed(service: Service, fund: System) -
     assert open_told(vault, one, sealed).identifier == STRANGER
     with pytest.raises(SealBroken):
         open_told(vault, two, sealed)
+
+
+def test_words_are_forgotten_once_their_time_is_over(service: Service, police: System, fund: System) -> None:
+    ended, waiting = report(subject=person(901)), report(subject=person(902))
+    for each in (ended, waiting):
+        ok(post(service, fund, "", each), 201)
+    ok(post(service, police, f"/{ended['id']}/answer", {"answer": "confirmed", "reason": "与户口簿一致"}))
+    days = service.settings.correction_words_days
+    assert "corrections" not in forget_after(service, days - 1)
+    assert forget_after(service, days + 1)["corrections"] >= 1
+    known = get(service, fund, f"/{ended['id']}")
+    assert (known["state"], known["said"], known["reason"], known["subject"]) == ("confirmed", [], None, None)
+    assert get(service, fund, f"/{waiting['id']}")["said"][0]["what"] == WHAT
+    # The same report again is still the one that there is, and the same answer finds nothing to answer.
+    assert ok(post(service, fund, "", ended), 201)["state"] == "confirmed"
+    again = {"answer": "confirmed", "reason": "与户口簿一致"}
+    refused(post(service, police, f"/{ended['id']}/answer", again), 409, "correction-state-wrong")
