@@ -44,7 +44,7 @@ from license_registry.ports import Registry
 from tests.conftest import MARKET, fresh_database
 from tests.foundation.webhooks.receiving import Receiver, receiving
 from tests.license_registry.conftest import registry
-from zhengtong.house import open_keys
+from zhengtong.house_keys import open_keys
 from zhengtong.licence_changes import FollowedLicences
 from zhengtong.licence_resources import licence_resources
 
