@@ -97,7 +97,7 @@ def create_app(settings: Settings, address: str) -> Door:
         app.include_router(router)
     install(app, IDENTITY_PROBLEMS, UNAVAILABLE)
     complete(app, included, IDENTITY_PROBLEMS, TAGS, DESCRIPTION, exchange.app.AUDIENCE)
-    return Door(
+    door = app.state.door = Door(
         Floors(app, services),
         settings.maximum_body_bytes,
         {
@@ -105,6 +105,7 @@ def create_app(settings: Settings, address: str) -> Door:
             BATCHES_PATH: settings.maximum_batch_bytes,
         },
     )
+    return door
 
 
 class Floors:
