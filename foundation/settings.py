@@ -105,7 +105,9 @@ class Settings(BaseSettings):
         description="Days after which what plans and delivered messages keep sealed is deleted; records stay",
     )
     correction_words_days: int = Field(
-        default=1095, ge=1, description="Days after which what was said in a report of a wrong value is deleted"
+        default=1095,
+        ge=1,
+        description="Days after which what was said in a report of a wrong value is deleted",
     )
     entitlement_values_days: int = Field(
         default=365, ge=1, description="Days after which what was seen of who is entitled is deleted"

@@ -30,7 +30,7 @@ from tests.license_registry.conftest import PERSON, issue, issued, problem
 from tests.license_registry.verifying import test_bad_input
 from tests.license_registry.verifying.test_bad_input import FORGED
 from zhengtong.cli import main
-from zhengtong.house import open_keys
+from zhengtong.house_keys import open_keys
 
 ROOT = "/registry/v1"
 OTHER_AUTHORITY = str(Uscc.compute("11990100MB2A00007"))
