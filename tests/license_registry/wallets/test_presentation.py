@@ -20,7 +20,7 @@ from license_registry.wallets.requests import QUERY_ID
 from tests.conftest import Service
 from tests.license_registry.conftest import issued, operate, problem
 from tests.license_registry.wallets.conftest import Wallet
-from zhengtong.house import open_keys
+from zhengtong.house_keys import open_keys
 
 FIELDS = ["holder_name", "representative_name"]
 
