@@ -41,10 +41,12 @@ from zhengtong.serving import MOST_WORKERS, serve_alone, serve_together
 ELSEWHERE = {
     "batch": "zhengtong.batch_commands:batch",
     "catalogue": "zhengtong.catalogue_commands:catalogue",
+    "correction": "zhengtong.undelivered:correction",
     "checkpoint": "zhengtong.checkpoint:checkpoint_command",
     "licence": "zhengtong.licence_commands:licence",
     "link": "zhengtong.linking:link",
     "matters": "zhengtong.matter_commands:matters",
+    "outbox": "zhengtong.undelivered:outbox",
     "quarantine": "zhengtong.stewardship:waiting",
     "request": "zhengtong.requests:request",
     "seal": "zhengtong.seal_commands:seal",

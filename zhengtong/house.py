@@ -56,14 +56,17 @@ from license_registry.lifecycle.status_lists import StatusLists
 from license_registry.ports import Registry
 from license_registry.presenting.tables import Codes
 from license_registry.store.objects import open_store
+from license_registry.wallets.attesters import load_attesters
 from zhengtong.case_archives import StoredArchives
 from zhengtong.contacts import MappedContacts
 from zhengtong.decided_identities import DecidedIdentities
+from zhengtong.following_keys import follow_keys
 from zhengtong.held_licences import RegisteredLicences
 from zhengtong.holders import RegisteredHolders
 from zhengtong.house_keys import open_keys, open_log
 from zhengtong.licence_changes import FollowedLicences
 from zhengtong.licence_resources import licence_resources
+from zhengtong.presented_codes import PresentedCodes
 
 HOT_CONNECTIONS = 16
 
@@ -116,6 +119,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         )
         await relays.load()
         await stack.enter_async_context(beside("relays", relays.follow_forever))
+        await stack.enter_async_context(beside("keys", lambda: follow_keys(keys)))
         audiences = (exchange.app.AUDIENCE, license_registry.app.AUDIENCE)
         server = AuthorisationServer(
             settings.base_url, audiences, engine, keys, certificates, settings.access_token_seconds
@@ -140,6 +144,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             drawing,
             _signing_in(settings, people, http),
             DecidedIdentities(pool),
+            await asyncio.to_thread(load_attesters, settings.wallet_attesters),
         )
         await stack.enter_async_context(beside("issuing", lambda: work_forever(registry)))
         await publish_seeds(pool, read_seeds(), now)
@@ -167,6 +172,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             MappedContacts(settings.sources_folder),
             relays,
             StoredArchives(registry),
+            PresentedCodes(registry),
         )
         webhooks = await stack.enter_async_context(sender(settings))
         works: dict[str, Callable[[], Awaitable[object]]] = {

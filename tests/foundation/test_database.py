@@ -38,6 +38,7 @@ import exchange.batches.live_tables
 import exchange.batches.tables
 import exchange.catalog.tables
 import exchange.commitments.tables
+import exchange.consents.tables
 import exchange.corrections.notices.tables
 import exchange.corrections.tables
 import exchange.entitlements.tables

@@ -33,6 +33,7 @@ from tests.exchange.plans.conftest import (
     send,
     states,
 )
+from tests.linking import FORMER, decide_on_people
 
 SettingUp = Callable[..., str]
 
@@ -350,6 +351,16 @@ def test_a_material_that_follows_is_reminded_of_and_marked_when_it_comes_late(
     found = {(each["case"], each["material"]): each for each in own["materials"]}
     assert found["f1", "photo"]["reminded_at"] is not None
     assert found["f1", "map"]["reminded_at"] is None
+
+    def by_former() -> dict[str, Any]:
+        reply = service.http.get("/exchange/v1/me/materials-to-follow", headers=service.person(FORMER))
+        return dict(reply.json())
+
+    assert by_former() == {"materials": []}
+    decide_on_people(service, PERSON, FORMER, "same")
+    assert by_former() == own
+    decide_on_people(service, PERSON, FORMER, "different")
+    assert by_former() == {"materials": []}
 
     service.sql(
         "UPDATE exchange.plan_material m SET follows_until = now() FROM exchange.plan p WHERE p.id = m.plan"
