@@ -77,6 +77,7 @@ def delimited_slices(
     batch_rows: int,
     part: str = "",
     detected: tuple[str, ...] = (),
+    rows_above: int = 0,
 ) -> Iterator[DelimitedSlice]:
     """Yield slices of rows whose columns will be in the order of `wanted`, whatever their order in the file.
 
@@ -85,12 +86,13 @@ def delimited_slices(
 
     Args:
         detected: what of the layout was detected, not stated.
+        rows_above: rows above the header.
 
     Raises:
         SourceError: the file is empty, its header differs, or a row never ends.
     """
     rows = _physical_rows(file, name, encoding, delimiter)
-    first = next(rows, None)
+    first = next(islice(rows, rows_above, None), None)
     if first is None:
         raise SourceError(_("{file} is empty"), file=name)
     found = read_header(first, name, encoding, delimiter)

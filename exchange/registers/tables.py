@@ -17,6 +17,8 @@ from psycopg.errors import UniqueViolation
 from sqlalchemy import BigInteger, Column, Identity, Index, Integer, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TIMESTAMP, UUID
 
+from exchange.registers import additions
+
 metadata = MetaData(schema="exchange")
 
 
@@ -88,6 +90,16 @@ register_return = Table(
     Column("returned_at", TIMESTAMP(timezone=True), nullable=False),
 )
 """Subjects that came back to a register, by its table, and as which version: numbered among the versions that ended."""
+
+register_addition = Table(
+    "register_addition",
+    metadata,
+    Column("register", Text, primary_key=True),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("subjects", BYTEA, nullable=False),
+    Column("added_at", TIMESTAMP(timezone=True), nullable=False),
+)
+"""Subjects that are new in a register, a batch in a row (`additions.note`); numbered likewise."""
 
 person, person_history, person_contribution = _register("person")
 legal_entity, legal_entity_history, legal_entity_contribution = _register("legal_entity")
@@ -306,14 +318,17 @@ def bring_in(
         expect_new: try it first as if the register knew none of the subjects, which costs least if so.
     """
     if expect_new and _all_new(connection, table, rows):
+        additions.note(connection, table, rows.subjects, now)
         return Merged(len(rows), 0, 0, ())
     connection.execute("TRUNCATE staged, standing")
     standing = _standing(connection, table, rows.each_subject(), source, run_id)
     register = sql.Identifier("exchange", table)
     if not standing:
         _copy(connection, register, rows.rows)
+        additions.note(connection, table, rows.subjects, now)
         return Merged(len(rows), 0, 0, ())
     fresh: list[bytes] = []
+    added: list[bytes] = []
     again: list[bytes] = []
     rest: list[bytes] = []
     same = 0
@@ -321,6 +336,7 @@ def bring_in(
         known = standing.get(subject)
         if known is None:
             fresh.append(row)
+            added.append(subject)
         elif known.fingerprint == fingerprint:
             same += 1
             if not known.own:
@@ -329,6 +345,7 @@ def bring_in(
             rest.append(row)
     if fresh:
         _copy(connection, register, b"".join(fresh))
+        additions.note(connection, table, b"".join(added), now)
     if again:
         connection.execute("INSERT INTO seen SELECT unnest(%b::bytea[]) ON CONFLICT DO NOTHING", [again])
     if not rest:
