@@ -41,6 +41,18 @@ def test_what_is_sealed_opens_at_its_place(vault: Vault, plain: bytes, place: by
 
 
 @each_cipher
+@given(st.lists(st.tuples(st.binary(max_size=50), st.binary(max_size=9)), max_size=5))
+def test_several_sealed_together_open_each_at_its_place(
+    vault: Vault, messages: list[tuple[bytes, bytes]]
+) -> None:
+    sealed = vault.seal_all([plain for plain, _ in messages], [place for _, place in messages])
+    assert [vault.open(one, place) for one, (_, place) in zip(sealed, messages, strict=True)] == [
+        plain for plain, _ in messages
+    ]
+    assert len({one[2:14] for one in sealed}) == len(messages)
+
+
+@each_cipher
 @given(plain=st.binary(min_size=1, max_size=50), data=st.data())
 def test_any_flipped_bit_is_noticed(vault: Vault, plain: bytes, data: st.DataObject) -> None:
     sealed = bytearray(vault.seal(plain, b"here"))
@@ -188,4 +200,5 @@ def test_a_mark_that_would_be_overlooked_is_refused() -> None:
 def test_a_blind_index_is_the_hmac_it_says_it_is() -> None:
     whole = hmac.digest(b"i" * 32, b"citizen-id\0x", "sha256")
     assert VAULT.blind_index("citizen-id", "x") == whole[:16]
+    assert VAULT.fingerprints([b"[]", b"{}"]) == [VAULT.fingerprint(b"[]"), VAULT.fingerprint(b"{}")]
     assert VAULT.fingerprint(b"{}") == hmac.digest(b"i" * 32, b"fingerprint\0{}", "sha256")[:16]
