@@ -87,6 +87,12 @@ class Settings(BaseSettings):
         description="Nothing is issued while the authority lacks a seal that the type asks for; or not yet",
     )
 
+    documents: Literal["at-issue", "when-asked"] = Field(
+        default="at-issue",
+        description="When the sealed document of a licence is drawn: beside the service right after issuing, or once"
+        " somebody asks for it",
+    )
+
     plan_deadline_seconds: float = Field(
         default=3, gt=0, le=30, description="What a plan's evidence has not answered by then counts as late"
     )

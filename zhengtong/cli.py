@@ -41,6 +41,7 @@ from zhengtong.serving import MOST_WORKERS, serve_alone, serve_together
 ELSEWHERE = {
     "batch": "zhengtong.batch_commands:batch",
     "catalogue": "zhengtong.catalogue_commands:catalogue",
+    "document": "zhengtong.document_commands:document",
     "licence": "zhengtong.licence_commands:licence",
     "link": "zhengtong.linking:link",
     "matters": "zhengtong.matter_commands:matters",

@@ -10,6 +10,7 @@ from datetime import datetime
 from foundation.identity.principals import Principal
 from license_registry.catalog.types import LicenceType
 from license_registry.documents.ofd import package, sealing
+from license_registry.issuing.seals import require_kinds
 from license_registry.ports import Registry
 from license_registry.seals import tables as seals
 from license_registry.seals.certificates import read_certificate
@@ -23,20 +24,34 @@ from license_registry.tables import Licence
 
 
 async def sealed(
-    registry: Registry, caller: Principal, licence: Licence, type_: LicenceType, drawn: bytes, now: datetime
+    registry: Registry,
+    caller: Principal,
+    licence: Licence,
+    type_: LicenceType,
+    drawn: bytes,
+    now: datetime,
+    *,
+    all_required: bool = False,
 ) -> tuple[bytes, tuple[uuid.UUID, ...]]:
     """Put on a drawn OFD what the type names of the authority's seals; also return the ids of those that were put.
 
     The authority has issued the licence, whose words these are; so whoever asks for the document, it is sealed for the
     authority. Each stamp is recorded like any other, with the licence. A seal that is lacking or no longer holds is
     left out: without any the document stays as it was drawn.
+
+    Raises:
+        SealLacking: all that the type requires are asked for, and one is lacking.
     """
     refused: set[uuid.UUID] = set()
-    while chosen := await _chosen(registry, licence, type_, refused, now):
+    while True:
+        chosen = await _chosen(registry, licence, type_, refused, now)
+        if all_required:
+            require_kinds(type_, {each.kind for each in chosen})
+        if not chosen:
+            return drawn, ()
         done = await _put(registry, caller, licence, chosen, drawn, refused, now)
         if done is not None:
             return done, tuple(each.id for each in chosen)
-    return drawn, ()
 
 
 async def _chosen(

@@ -15,12 +15,14 @@ from foundation.identity.principals import Principal, Role
 from foundation.language import _
 from foundation.signing import canonical_json
 from license_registry.audit.event import happened
+from license_registry.documents import due
 from license_registry.ports import Registry
 from license_registry.seals import tables
 from license_registry.seals.certificates import read_certificate
 from license_registry.seals.checks import check_seal, check_stamp
 from license_registry.seals.errors import (
     SealIdTaken,
+    SealLacking,
     SealNotInForce,
     SealNotYours,
     SealValidityInvalid,
@@ -137,6 +139,10 @@ async def change(
         after = state_after(found.state, operation)
         changed = replace(found, state=after, state_reason=reason, state_since=now)
         await tables.set_state(connection, changed)
+        if after is SealState.IN_USE:
+            # Documents that waited for a seal of the authority need wait no longer.
+            begins = max(now, found.valid_from)
+            await due.resume(connection, begins, problem=SealLacking.code, issuer=found.authority)
         await add_event(
             connection,
             happened(
