@@ -87,6 +87,16 @@ class Settings(BaseSettings):
         description="Nothing is issued while the authority lacks a seal that the type asks for; or not yet",
     )
 
+    seal_algorithm: Literal["ES256", "SM2SM3"] = Field(
+        default="ES256",
+        description="What seals are made and put with from now on; those of before stay as they are",
+    )
+    registry_authority: str | None = Field(
+        default=None,
+        pattern=r"^[0-9A-HJ-NPQRTUWXY]{18}$",
+        description="Unified code of who runs the registry, whose own seals are put where a licence type asks for them",
+    )
+
     documents: Literal["at-issue", "when-asked"] = Field(
         default="at-issue",
         description="When the sealed document of a licence is drawn: beside the service right after issuing, or once"

@@ -10,11 +10,13 @@ from weakref import WeakKeyDictionary
 
 from foundation.signing import (
     CA_PURPOSE,
+    SM2_CA_PURPOSE,
     Algorithm,
     CertificateAuthority,
     CertificateUnavailable,
     KeyStore,
     PublicKey,
+    Sm2CertificateAuthority,
 )
 from foundation.signing.chain import load_roots
 from license_registry import tables
@@ -85,9 +87,10 @@ async def own_status_lists(pool: Any, lists: StatusLists) -> dict[str, str]:
 
 
 def root_pem(keys: KeyStore, certificates: CertificateAuthority, now: datetime) -> str:
-    """Return the root certificate that is in use, made if there is none yet."""
+    """Return the root certificate that is in use, made if there is none yet; that of SM2 follows where there is one."""
     record = keys.ensure_active(CA_PURPOSE, Algorithm.ES256, now)
-    return certificates.chain_pem(record.kid)
+    further = Sm2CertificateAuthority(keys).root_pem(now) if keys.records(SM2_CA_PURPOSE) else ""
+    return certificates.chain_pem(record.kid) + further
 
 
 def _public(keys: KeyStore, kid: str, revoked: Mapping[str, Any]) -> tuple[PublicKey, Any]:

@@ -13,7 +13,7 @@ from foundation.civil import civil_date, day_begins
 from foundation.errors import NotFound
 from foundation.identity.principals import Principal, Role
 from foundation.language import _
-from foundation.signing import canonical_json
+from foundation.signing import Algorithm, canonical_json
 from license_registry.audit.event import happened
 from license_registry.documents import due
 from license_registry.ports import Registry
@@ -27,11 +27,11 @@ from license_registry.seals.errors import (
     SealNotYours,
     SealValidityInvalid,
 )
-from license_registry.seals.keys import MAKER_PURPOSE, certified, purpose_of
+from license_registry.seals.keys import certified, maker_of, purpose_of
 from license_registry.seals.make import make_seal, put_seal
 from license_registry.seals.pictures import MILLIMETRES, drawn, given
 from license_registry.seals.states import SealKind, SealOperation, SealState, state_after
-from license_registry.seals.structures import VERSION, SealContent, Stamp, read_seal
+from license_registry.seals.structures import VERSION, Seal, SealContent, Stamp, read_seal
 from license_registry.seals.tables import Registered
 from license_registry.tables import add_event
 
@@ -140,9 +140,10 @@ async def change(
         changed = replace(found, state=after, state_reason=reason, state_since=now)
         await tables.set_state(connection, changed)
         if after is SealState.IN_USE:
-            # Documents that waited for a seal of the authority need wait no longer.
+            # Documents that waited for a seal of the authority need wait no longer; for the registry's own, any.
             begins = max(now, found.valid_from)
-            await due.resume(connection, begins, problem=SealLacking.code, issuer=found.authority)
+            issuer = None if found.authority == registry.settings.registry_authority else found.authority
+            await due.resume(connection, begins, problem=SealLacking.code, issuer=issuer)
         await add_event(
             connection,
             happened(
@@ -216,6 +217,13 @@ async def put_on(
     return made
 
 
+def algorithm_of(seal: Seal) -> Algorithm:
+    """Return by what the holder of a seal signs; of a seal that was made here."""
+    key = read_certificate(seal.content.certificates[0]).key
+    assert key is not None, "seals of the registry are made for keys that it has"
+    return key.algorithm
+
+
 def require_own(caller: Principal, authority: str) -> None:
     """Raise SealNotYours unless the caller may make and change seals of this authority."""
     if Role.OPERATOR not in caller.roles and caller.department != authority:
@@ -224,8 +232,10 @@ def require_own(caller: Principal, authority: str) -> None:
 
 def _make(registry: Registry, wanted: SealWanted, now: datetime) -> Registered:
     picture = drawn() if wanted.picture is None else given(wanted.picture, wanted.width, wanted.height)
-    maker, root = certified(registry.keys, MAKER_PURPOSE, now)
-    sealer, _root = certified(registry.keys, purpose_of(wanted.authority, wanted.kind), now)
+    algorithm = Algorithm(registry.settings.seal_algorithm)
+    maker, root = certified(registry.keys, maker_of(algorithm), now, algorithm)
+    purpose = purpose_of(wanted.authority, wanted.kind, algorithm)
+    sealer, _root = certified(registry.keys, purpose, now, algorithm)
     last = min(read_certificate(each.certificate).valid_until for each in (maker, sealer))
     begin = day_begins(wanted.valid_from or civil_date(now)).astimezone(UTC)
     end = last
@@ -272,10 +282,13 @@ def _make(registry: Registry, wanted: SealWanted, now: datetime) -> Registered:
 
 
 def _put(registry: Registry, found: Registered, digest: bytes, place: str, now: datetime) -> Stamp:
-    sealer, root = certified(registry.keys, purpose_of(found.authority, found.kind), now)
+    seal = read_seal(found.der)
+    algorithm = algorithm_of(seal)
+    purpose = purpose_of(found.authority, found.kind, algorithm)
+    sealer, root = certified(registry.keys, purpose, now, algorithm)
     if sealer.signer.kid != found.kid:
         raise SealNotInForce(_("the key of the seal was replaced: a new seal is due"))
-    made = put_seal(read_seal(found.der), sealer, digest, place, now)
+    made = put_seal(seal, sealer, digest, place, now)
     # The key of an earlier root may have certified the maker; then this seal holds no more for who trusts today's.
     if not check_stamp(made, (root,), (root,), now, digest).good:
         raise SealNotInForce(_("the seal does not hold any more: a new seal is due"))
