@@ -97,6 +97,15 @@ class Settings(BaseSettings):
         description="Unified code of who runs the registry, whose own seals are put where a licence type asks for them",
     )
 
+    time_stamp_url: str | None = Field(
+        default=None,
+        description="Authority of time stamps (RFC 3161) that is asked for each seal put on something",
+    )
+    time_stamp_root_file: Path | None = Field(
+        default=None,
+        description="Certificates (PEM) that authorities of time stamps are trusted by, and nobody else",
+    )
+
     documents: Literal["at-issue", "when-asked"] = Field(
         default="at-issue",
         description="When the sealed document of a licence is drawn: beside the service right after issuing, or once"
@@ -242,6 +251,10 @@ class Settings(BaseSettings):
             raise ValueError("development_issuer refuses to run while public_url is beyond loopback")
         if self.development_issuer and self.people_issuer is not None:
             raise ValueError("people_issuer and development_issuer exclude each other")
+        if self.time_stamp_url is not None and self.time_stamp_root_file is None:
+            raise ValueError(
+                "time_stamp_url needs time_stamp_root_file, by which its time stamps are checked"
+            )
         if self.object_store == "s3" and not (self.s3_endpoint and self.s3_access_key and self.s3_secret_key):
             raise ValueError("object_store=s3 needs s3_endpoint, s3_access_key and s3_secret_key")
         return self

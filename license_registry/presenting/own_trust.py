@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from foundation.settings import Settings
 from foundation.signing import (
     CA_PURPOSE,
     SM2_CA_PURPOSE,
@@ -19,11 +20,13 @@ from foundation.signing import (
     Sm2CertificateAuthority,
 )
 from foundation.signing.chain import load_roots
+from foundation.signing.revocation import revocation_lists
 from license_registry import tables
 from license_registry.catalog.licence_type import LicenceTypes
 from license_registry.credentials.status_list import LIST_ENTRIES
 from license_registry.lifecycle.status_lists import StatusLists
 from license_registry.ports import Registry
+from license_registry.seals.revocation import read_revocation_list
 from license_registry.verifying.trust import (
     ANSWER,
     CREDENTIAL,
@@ -84,6 +87,19 @@ async def own_status_lists(pool: Any, lists: StatusLists) -> dict[str, str]:
     highest = await tables.highest_status_index(pool)
     numbers = range(0 if highest is None else highest // LIST_ENTRIES + 1)
     return {lists.uri(number): await lists.token(number) for number in numbers}
+
+
+def own_further(trust: Trust, keys: KeyStore, settings: Settings, now: datetime) -> Trust:
+    """Return the trust with the house's own revocation lists of this moment, and its roots of time stamps."""
+    lists = tuple(read_revocation_list(each) for each in revocation_lists(keys, now))
+    stamping = time_stamp_roots(settings)
+    return replace(trust, revocation_lists=lists, time_stamp_roots=load_roots(stamping) if stamping else ())
+
+
+def time_stamp_roots(settings: Settings) -> bytes:
+    """Return the certificates by which the house trusts authorities of time stamps, PEM; empty: by none."""
+    file = settings.time_stamp_root_file
+    return b"" if file is None else file.read_bytes()
 
 
 def root_pem(keys: KeyStore, certificates: CertificateAuthority, now: datetime) -> str:

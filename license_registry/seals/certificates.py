@@ -38,6 +38,7 @@ class Certificate:
     subject: bytes = field(repr=False)
     issuer: bytes = field(repr=False)
     name: str
+    serial: int
     key: PublicKey | None
     valid_from: datetime
     valid_until: datetime
@@ -64,6 +65,7 @@ def read_certificate(der: bytes) -> Certificate:
             subject=bytes(read.subject.dump()),
             issuer=bytes(read.issuer.dump()),
             name=read.subject.human_friendly,
+            serial=int(told["serial_number"].native),
             key=_key(told["subject_public_key_info"]),
             valid_from=_zoned(told["validity"]["not_before"].native),
             valid_until=_zoned(told["validity"]["not_after"].native),

@@ -33,6 +33,7 @@ from license_registry.seals.pictures import MILLIMETRES, drawn, given
 from license_registry.seals.states import SealKind, SealOperation, SealState, state_after
 from license_registry.seals.structures import VERSION, Seal, SealContent, Stamp, read_seal
 from license_registry.seals.tables import Registered
+from license_registry.seals.time_stamping import time_stamped, time_stamping
 from license_registry.tables import add_event
 
 VENDOR = "ZHENGTONG"
@@ -167,7 +168,7 @@ async def stamp(
     """Put an authority's seal on data, given by their SM3 digest; the act is recorded before the stamp leaves.
 
     Raises:
-        NotFound, SealNotYours, SealNotInForce: nothing was signed that leaves.
+        NotFound, SealNotYours, SealNotInForce, TimeStampUnavailable: nothing was signed that leaves.
     """
     found = await tables.find(registry.pool, seal_id)
     if found is None:
@@ -192,11 +193,14 @@ async def put_on(
         licence: whose document the data are; None: anything else.
 
     Raises:
-        SealNotInForce: nothing was signed that leaves.
+        SealNotInForce, TimeStampUnavailable: nothing was signed that leaves.
     """
     if found.state is not SealState.IN_USE or not found.valid_from <= now <= found.valid_until:
         raise SealNotInForce(_("the seal is not in force"))
     made = await asyncio.to_thread(_put, registry, found, digest, place, now)
+    stamping = await asyncio.to_thread(time_stamping, registry.settings)
+    if stamping is not None:
+        made = await time_stamped(made, stamping)
     async with registry.pool.acquire() as connection, connection.transaction():
         still = await tables.find(connection, found.id, for_change=True)
         if still is None or still.state is not SealState.IN_USE:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
-from asn1crypto import core
+from asn1crypto import core, parser
 from asn1crypto.x509 import Time
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
@@ -31,6 +31,7 @@ SIGNATURE_OIDS: Final = {Algorithm.SM2: SM2_WITH_SM3, Algorithm.ES256: ECDSA_WIT
 """The standard knows SM2 alone; ES256 stands where a house has no SM2 keys."""
 
 _HALF = 32
+_CONTEXT = 2
 _BY_CERTIFICATE, _BY_DIGEST = 1, 2
 
 
@@ -103,6 +104,7 @@ class Stamp:
         digest: SM3 of the data.
         place: what the data are, such as the path of `Signature.xml` in an OFD package (`propertyInfo`).
         covered: the octets that the signature covers.
+        time_stamp: token of RFC 3161 over the signature, DER; not part of what is signed. None: there is none.
     """
 
     version: int
@@ -115,6 +117,7 @@ class Stamp:
     algorithm: str
     signature: bytes = field(repr=False)
     der: bytes = field(repr=False)
+    time_stamp: bytes | None = field(default=None, repr=False)
 
 
 class _Header(core.Sequence):  # type: ignore[misc]
@@ -195,7 +198,6 @@ class _Seal(core.Sequence):  # type: ignore[misc]
         ("cert", core.OctetString),
         ("algorithm", core.ObjectIdentifier),
         ("signature", core.OctetBitString),
-        ("timestamp", core.Any, {"optional": True}),
     ]
 
 
@@ -236,7 +238,16 @@ class _Stamp(core.Sequence):  # type: ignore[misc]
         ("cert", core.OctetString),
         ("algorithm", core.ObjectIdentifier),
         ("signature", core.OctetBitString),
-        ("timestamp", core.Any, {"optional": True}),
+    ]
+
+
+class _StampWritten(core.Sequence):  # type: ignore[misc]
+    _fields: ClassVar[list[Any]] = [
+        ("to_sign", _ToSign),
+        ("cert", core.OctetString),
+        ("algorithm", core.ObjectIdentifier),
+        ("signature", core.OctetBitString),
+        ("timestamp", core.OctetBitString, {"explicit": 0, "optional": True}),
     ]
 
 
@@ -341,15 +352,23 @@ def to_sign_der(seal: bytes, signed_at: datetime, digest: bytes, place: str) -> 
     return bytes(_ToSign(made).dump())
 
 
-def stamp_der(covered: bytes, certificate: bytes, algorithm: str, signature: bytes) -> bytes:
-    """Return the DER of a stamp of what was signed and the signature over it."""
+def stamp_der(
+    covered: bytes, certificate: bytes, algorithm: str, signature: bytes, time_stamp: bytes | None = None
+) -> bytes:
+    """Return the DER of a stamp of what was signed and the signature over it.
+
+    Args:
+        time_stamp: token over the signature, DER.
+    """
     made = {
         "to_sign": _ToSign.load(covered),
         "cert": certificate,
         "algorithm": algorithm,
         "signature": signature,
     }
-    return bytes(_Stamp(made).dump())
+    if time_stamp is not None:
+        made["timestamp"] = time_stamp
+    return bytes(_StampWritten(made).dump())
 
 
 def signature_der(joined: bytes) -> bytes:
@@ -400,7 +419,7 @@ def _read_seal(outer: core.Sequence) -> Seal:
             bytes(signed["signature"].native),
             der,
         )
-    made = _Seal.load(der, strict=True)
+    made = _Seal.load(_first_four(der)[0], strict=True)
     return Seal(
         _content(made["content"], (4, 5)),
         bytes(made["content"].dump()),
@@ -454,12 +473,14 @@ def _read_stamp(outer: core.Sequence) -> Stamp:
         signed = old["to_sign"]
         at: datetime | None = _moment_v1(bytes(signed["time"].native))
         certificate, algorithm = signed["cert"], signed["algorithm"]
-        signature = old["signature"]
+        signature, time_stamp = old["signature"], None
     else:
-        made = _Stamp.load(der, strict=True)
+        four, last = _first_four(der)
+        made = _Stamp.load(four, strict=True)
         signed = made["to_sign"]
         at = _moment(signed["time"].native)
         certificate, algorithm, signature = made["cert"], made["algorithm"], made["signature"]
+        time_stamp = None if last is None else _token(last)
     seal = _read_seal(core.Sequence.load(signed["seal"].dump(), strict=True))
     version = signed["version"].native
     if version != seal.content.version and not {version, seal.content.version} <= {4, 5}:
@@ -475,7 +496,34 @@ def _read_stamp(outer: core.Sequence) -> Stamp:
         algorithm=str(algorithm.dotted),
         signature=bytes(signature.native),
         der=der,
+        time_stamp=time_stamp,
     )
+
+
+def _first_four(der: bytes) -> tuple[bytes, bytes | None]:
+    """Return a structure with its first four parts alone, and the fifth, a time stamp, whose form differs."""
+    _kind, _method, _tag, _header, content, _trailer = parser.parse(der, strict=True)
+    parts: list[bytes] = []
+    while content:
+        _kind, _method, _tag, header, inner, trailer = parser.parse(content)
+        size = len(header) + len(inner) + len(trailer)
+        parts.append(bytes(content[:size]))
+        content = content[size:]
+    if len(parts) > 5:
+        raise ValueError("more parts than there are")
+    four = parser.emit(0, 1, core.Sequence.tag, b"".join(parts[:4]))
+    return bytes(four), parts[4] if len(parts) == 5 else None
+
+
+def _token(told: bytes) -> bytes:
+    """Return the token in the last field of a stamp: [0] around a BIT STRING; some makers leave out one or both."""
+    kind, _method, tag, _header, content, _trailer = parser.parse(told, strict=True)
+    if kind == _CONTEXT:
+        told = bytes(content)
+        _kind, _method, tag, _header, content, _trailer = parser.parse(told, strict=True)
+    if tag == core.BitString.tag:
+        return bytes(content[1:])  # after the count of unused bits
+    return bytes(content) if tag == core.OctetString.tag else told
 
 
 def _moment(value: Any) -> datetime:

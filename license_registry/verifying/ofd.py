@@ -21,6 +21,7 @@ from license_registry.seals.checks import (
     MAKER_CERTIFICATE,
     SIGNATURE,
     SIGNER_CERTIFICATE,
+    TIME_STAMP,
     check_stamp,
     sm3,
 )
@@ -46,9 +47,16 @@ KIND: Final = "ofd"
 ROOT: Final = "OFD.xml"
 _CREDENTIAL, _COPY = ".sdjwt", "/marked-copy.jws"
 _MOST_TOLD = 5
-_CERTIFICATES: Final = {
+_DO_NOT_HOLD: Final = {
     MAKER_CERTIFICATE: _("the certificate of the seal's maker does not hold: {reason}"),
     SIGNER_CERTIFICATE: _("the certificate of the signer does not hold: {reason}"),
+    TIME_STAMP: _("the time stamp does not hold: {reason}"),
+}
+_CODES: Final[Mapping[str, Reason]] = {
+    "revoked": (_("its authority has revoked it, and no time stamp tells that it was used before"), {}),
+    "revoked-later": (_("revoked since; no time stamp tells whether it was used before"), {}),
+    "list-lacking": (_("no revocation list of its authority is at hand"), {}),
+    "list-late": (_("the revocation list of its authority is out of date"), {}),
 }
 
 
@@ -101,7 +109,7 @@ def verify_ofd(data: bytes, name: str, trust: Trust, now: datetime, *, require_s
             parts[path] = Verdict("seal", Result.VOID, {DIGESTS: False}, reasons={DIGESTS: reason})
     apart = frozenset(lists).union(*(each.own for each in signatures))
     for each in signatures:
-        parts[each.path] = _verify(each, files, apart, roots, now)
+        parts[each.path] = _verify(each, files, apart, roots, trust, now)
     sealed = _together(list(parts.values()))
     inside = _inside(files, trust, now, require_status)
     result = _together([*parts.values(), *inside.values()]) if entries else Result.INSUFFICIENT_DATA
@@ -132,6 +140,7 @@ def _verify(
     files: Mapping[str, bytes],
     apart: frozenset[str],
     roots: Sequence[Certificate],
+    trust: Trust,
     now: datetime,
 ) -> Verdict:
     """Verify one seal.
@@ -158,11 +167,13 @@ def _verify(
             else (_("the stamp is missing, or of a form that is not read here"), {})
         )
     else:
-        _check(signature, files, stamp, roots, now, checks, reasons)
+        proven = _check(signature, files, stamp, roots, trust, now, checks, reasons)
         content = stamp.seal.content
         told = {"seal": content.id, "name": content.name}
         if stamp.signed_at is not None:
             told["signed_at"] = stamp.signed_at.isoformat()
+        if proven is not None:
+            told["time_stamp"] = proven.isoformat()
     if any(passed is False for passed in checks.values()):
         result = Result.VOID
     else:
@@ -175,25 +186,30 @@ def _check(
     files: Mapping[str, bytes],
     stamp: Stamp,
     roots: Sequence[Certificate],
+    trust: Trust,
     now: datetime,
     checks: dict[str, bool | None],
     reasons: dict[str, Reason],
-) -> None:
-    found = check_stamp(stamp, roots, roots, now, sm3(signature.xml))
+) -> datetime | None:
+    """Make the checks of the stamp; return by when it was there if a time stamp tells."""
+    found = check_stamp(
+        stamp, roots, roots, now, sm3(signature.xml), trust.revocation_lists, trust.time_stamp_roots
+    )
     checks |= found.checks
     for name, code in found.reasons.items():
-        reasons[name] = (_CERTIFICATES[name], {"reason": code})
+        reasons[name] = _CODES[code] if code in _CODES else (_DO_NOT_HOLD[name], {"reason": code})
     checks[PLACE] = stamp.place.lstrip("/") == signature.path
     if signature.seal is not None:
         checks[SEAL_FILE] = files.get(signature.seal) == stamp.seal.der
-    # That it was put before its end only its holder says, so that a late stamp looks the same as an early one.
-    over = now > stamp.seal.content.valid_until
+    # Without a time stamp only its holder says that it was put before its end, and a late one looks like an early one.
+    over = (found.proven or now) > stamp.seal.content.valid_until
     checks[SEAL_TODAY] = None if over else True
     if over:
         reasons[SEAL_TODAY] = (
             _("it ended on {day}; no time stamp tells whether it was put before"),
             {"day": stamp.seal.content.valid_until.date().isoformat()},
         )
+    return found.proven
 
 
 def _digests(signature: _Signature, files: Mapping[str, bytes], reasons: dict[str, Reason]) -> bool | None:

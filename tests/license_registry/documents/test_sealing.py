@@ -98,7 +98,16 @@ def test_an_ofd_is_sealed_once_and_verified_by_both_commands(
     assert verify_alone([str(file), "--root", str(root), "--bundle", str(bundle)]) == 0
     # The root alone tells of the seal; what the licence is worth it does not.
     assert verify_alone([str(file), "--root", str(root)]) == 1
-    assert told(service, file, 1, "--root", str(root))["checks"] == {"seals": True, "status": None}
+    # Nor whether a certificate was revoked, which the list tells that anybody fetches.
+    assert told(service, file, 1, "--root", str(root))["checks"] == {"seals": None, "status": None}
+    revoked = tmp_path / "root.crl"
+    reply = service.http.get("/certificates/root.crl")
+    assert (reply.status_code, reply.headers["content-type"]) == (200, "application/pkix-crl")
+    revoked.write_bytes(reply.content)
+    assert service.http.get("/certificates/other.crl").status_code == 404
+    further = ("--root", str(root), "--crl", str(revoked))
+    assert told(service, file, 1, *further)["checks"] == {"seals": True, "status": None}
+    assert verify_alone([str(file), "--root", str(root), "--bundle", str(bundle), "--crl", str(revoked)]) == 0
 
     # A counter asks over HTTP what a licence is worth today; a seal does not say.
     token = service.system("hall", Role.COUNTER).token(service.http, "urn:zhengtong:license-registry")
