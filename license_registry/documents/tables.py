@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Table, Text
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Table, Text
 from sqlalchemy.dialects.postgresql import BYTEA, TIMESTAMP
 
 from license_registry.documents import due
@@ -26,6 +26,7 @@ document = Table(
     Column("bytes", BigInteger, nullable=False),
     Column("made_at", TIMESTAMP(timezone=True), nullable=False),
 )
+Index("document_sha256", document.c.sha256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,16 @@ async def find(connection: Any, identifier: str, form: str) -> Document | None:
         " WHERE identifier = $1 AND format = $2",
         identifier,
         form,
+    )
+    return None if row is None else Document(**row)
+
+
+async def find_by_digest(connection: Any, sha256: bytes) -> Document | None:
+    """Return the document of these bytes, by their SHA-256."""
+    row = await connection.fetchrow(
+        "SELECT identifier, format, object_key, sha256, sm3, bytes, made_at FROM license_registry.document"
+        " WHERE sha256 = $1 LIMIT 1",
+        sha256,
     )
     return None if row is None else Document(**row)
 

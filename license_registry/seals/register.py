@@ -14,6 +14,7 @@ from foundation.errors import NotFound
 from foundation.identity.principals import Principal, Role
 from foundation.language import _
 from foundation.signing import Algorithm, canonical_json
+from foundation.signing.revocation import revocation_lists
 from license_registry.audit.event import happened
 from license_registry.documents import due
 from license_registry.ports import Registry
@@ -30,6 +31,7 @@ from license_registry.seals.errors import (
 from license_registry.seals.keys import certified, maker_of, purpose_of
 from license_registry.seals.make import make_seal, put_seal
 from license_registry.seals.pictures import MILLIMETRES, drawn, given
+from license_registry.seals.revocation import read_revocation_list
 from license_registry.seals.states import SealKind, SealOperation, SealState, state_after
 from license_registry.seals.structures import VERSION, Seal, SealContent, Stamp, read_seal
 from license_registry.seals.tables import Registered
@@ -294,6 +296,10 @@ def _put(registry: Registry, found: Registered, digest: bytes, place: str, now: 
         raise SealNotInForce(_("the key of the seal was replaced: a new seal is due"))
     made = put_seal(seal, sealer, digest, place, now)
     # The key of an earlier root may have certified the maker; then this seal holds no more for who trusts today's.
-    if not check_stamp(made, (root,), (root,), now, digest).good:
+    # Or others may have it: where any key was revoked, it is asked whether it was one of these two.
+    lists = None
+    if registry.keys.revoked():
+        lists = [read_revocation_list(each) for each in revocation_lists(registry.keys, now)]
+    if not check_stamp(made, (root,), (root,), now, digest, lists).good:
         raise SealNotInForce(_("the seal does not hold any more: a new seal is due"))
     return made

@@ -41,12 +41,13 @@ from license_registry.verifying.verdict import (
     Reason,
     Verdict,
 )
-from license_registry.verifying.zipped import read_zip
+from license_registry.verifying.zipped import LONGEST_BYTES, read_zip
 
 KIND: Final = "ofd"
 ROOT: Final = "OFD.xml"
 _CREDENTIAL, _COPY = ".sdjwt", "/marked-copy.jws"
 _MOST_TOLD = 5
+MOST_SEALS: Final = 200
 _DO_NOT_HOLD: Final = {
     MAKER_CERTIFICATE: _("the certificate of the seal's maker does not hold: {reason}"),
     SIGNER_CERTIFICATE: _("the certificate of the signer does not hold: {reason}"),
@@ -84,7 +85,15 @@ class _Signature:
         return frozenset({self.path, self.value, *([] if self.seal is None else [self.seal])})
 
 
-def verify_ofd(data: bytes, name: str, trust: Trust, now: datetime, *, require_status: bool) -> Verdict:
+def verify_ofd(
+    data: bytes,
+    name: str,
+    trust: Trust,
+    now: datetime,
+    *,
+    require_status: bool,
+    longest: int = LONGEST_BYTES,
+) -> Verdict:
     """Verify all seals of a document. It is valid if it has one, and all of them hold and cover every file.
 
     A seal says who sealed these pages; what a licence is worth today its credential says, if the document holds one.
@@ -92,13 +101,17 @@ def verify_ofd(data: bytes, name: str, trust: Trust, now: datetime, *, require_s
     Args:
         trust: its roots are trusted to certify makers of seals and signers.
         require_status: as in `verify_credential`.
+        longest: bytes that the package may unpack to.
 
     Raises:
-        FileUnreadable: it is no OFD; `name` is the file's, for the message.
+        FileUnreadable: it is no OFD, is too large, or has more seals than anybody puts; `name` is the file's, for the
+            message.
     """
-    files = {path: held for path, held in read_zip(data, name).items() if not path.endswith("/")}
+    files = {path: held for path, held in read_zip(data, name, longest).items() if not path.endswith("/")}
     roots = tuple(read_certificate(each.public_bytes(Encoding.DER)) for each in trust.roots)
     lists, entries = _listed(files, name)
+    if len(entries) > MOST_SEALS:  # each is checked against each file
+        raise FileUnreadable(_("{file} is no readable OFD"), file=name)
     signatures: list[_Signature] = []
     parts: dict[str, Verdict] = {}
     for path, plain in entries:
@@ -241,6 +254,16 @@ def _inside(
             elif path.endswith(_COPY):
                 found[path] = verify_copy(text, trust, now)
     return found
+
+
+def credentials_within(data: bytes, name: str, longest: int = LONGEST_BYTES) -> list[str]:
+    """Return the credentials that a document holds, as text; nothing of them is checked.
+
+    Raises:
+        FileUnreadable: it is no package, or unpacks to more bytes.
+    """
+    files = read_zip(data, name, longest)
+    return [held.decode("ascii", "replace") for path, held in files.items() if path.endswith(_CREDENTIAL)]
 
 
 def _listed(files: Mapping[str, bytes], name: str) -> tuple[list[str], list[tuple[str, bool]]]:

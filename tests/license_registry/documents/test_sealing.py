@@ -42,13 +42,12 @@ from license_registry.verifying.file import Ways, verify_bytes
 from license_registry.verifying.trust import Trust
 from license_registry.verifying.verdict import Verdict
 from tests.conftest import MARKET, Service
-from tests.license_registry.conftest import AUTHORITY, PERSON, issued, problem, registry, request
+from tests.license_registry.conftest import AUTHORITY, PERSON, issued, registry, request
 from tests.license_registry.documents.test_documents import ask, events
 from tests.license_registry.seals.test_register import make, operate
 from zhengtong.verifying import trust_bundle, verify
 
 OFD = "{http://www.ofdspec.org/2016}"
-UPLOAD = "/registry/v1/file-verifications"
 SIGNATURE = "Doc_0/Signs/Sign_{}/Signature.xml"
 
 
@@ -108,12 +107,6 @@ def test_an_ofd_is_sealed_once_and_verified_by_both_commands(
     further = ("--root", str(root), "--crl", str(revoked))
     assert told(service, file, 1, *further)["checks"] == {"seals": True, "status": None}
     assert verify_alone([str(file), "--root", str(root), "--bundle", str(bundle), "--crl", str(revoked)]) == 0
-
-    # A counter asks over HTTP what a licence is worth today; a seal does not say.
-    token = service.system("hall", Role.COUNTER).token(service.http, "urn:zhengtong:license-registry")
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/octet-stream"}
-    uploaded = service.http.post(f"{UPLOAD}?case=2025-1", content=data, headers=headers)
-    assert problem(uploaded) == (422, "file-unreadable")
 
     files = unpacked(data)
     page = "Doc_0/Pages/Page_0/Content.xml"
@@ -261,7 +254,7 @@ def test_a_house_goes_over_to_sm2_and_its_seals_of_before_are_still_put(
             kid = CertificateAuthority(keys).chain_pem(keys.signer("credential").kid)
             root = load_roots(("-----BEGIN" + kid.split("-----BEGIN")[2]).encode())
             half = verify_bytes(
-                data, "file", Trust(own_keys(keys), roots=root), now, Ways(require_status=False)
+                data, "file", Trust(own_keys(keys), roots=root), datetime.now(UTC), Ways(require_status=False)
             )
             assert [part.valid for part in list(half.parts.values())[:2]] == [True, False]
             # Rotated away, the key of SM2 puts its seal on nothing more; that of P-256 does.
