@@ -54,8 +54,8 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 access_logger = logging.getLogger("zhengtong.access")
 
-ACCESS_LOG_SECONDS = 0.2
-"""Access lines are written together, at most this long after their requests: a write for each costs a tenth of them."""
+ACCOUNT_SECONDS = 0.2
+"""Requests are counted and their access lines written together, at most so long after them: one by one costs more."""
 
 
 class JsonLines(logging.Formatter):
@@ -120,6 +120,10 @@ def configure_logging(level: str, folder: Path | None = None) -> None:
         logging.getLogger(name).setLevel("WARNING")
 
 
+_Served = tuple[str, str, int, float, str, float]
+"""Method, route, status, seconds, request id, and when it ended."""
+
+
 class Door:
     """Outermost ASGI layer: request id, size limit of bodies, metrics and one access line per request.
 
@@ -139,14 +143,14 @@ class Door:
         self.maximum_body_bytes = maximum_body_bytes
         self._others = tuple((others or {}).items())
         self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
-        self._lines: list[dict[str, Any]] = []
+        self._served: list[_Served] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             try:
                 await self.app(scope, receive, send)
             finally:
-                self._write_lines()
+                self.account()
             return
         started = time.perf_counter()
         given = _header(scope, b"x-request-id")
@@ -179,7 +183,7 @@ class Door:
                 await self._with_counted_body(scope, receive, send_on, known)
         finally:
             request_id.reset(token)
-            self._count(scope, status, time.perf_counter() - started, known)
+            self._note(scope, status, time.perf_counter() - started, known)
 
     async def _with_counted_body(self, scope: Scope, receive: Receive, send: Send, known: str) -> None:
         size = 0
@@ -208,46 +212,54 @@ class Door:
         path: str = scope["path"]
         return next((most for start, most in self._others if path.startswith(start)), self.maximum_body_bytes)
 
-    def _count(self, scope: Scope, status: int, seconds: float, known: str) -> None:
+    def _note(self, scope: Scope, status: int, seconds: float, known: str) -> None:
         route = scope.get("route")
         path = scope.get("root_path", "") + getattr(route, "path", "") if route is not None else "unknown"
-        method = scope["method"] if scope["method"] in _METHODS else "other"
-        key = (method, path, status)
-        children = self._children.get(key)
-        if children is None:
-            children = (REQUESTS.labels(method, path, str(status)), SECONDS.labels(path))
-            self._children[key] = children
-        children[0].inc()
-        children[1].observe(seconds)
-        if access_logger.isEnabledFor(logging.INFO):
-            self._lines.append(
-                {
-                    "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-                    "level": "INFO",
-                    "logger": access_logger.name,
-                    "message": "request",
-                    "request_id": known,
-                    "method": method,
-                    "route": path,
-                    "status": status,
-                    "milliseconds": round(seconds * 1000, 2),
-                }
-            )
-            if len(self._lines) == 1:
-                asyncio.get_running_loop().call_later(ACCESS_LOG_SECONDS, self._write_lines)
+        self._served.append((scope["method"], path, status, seconds, known, time.time()))
+        if len(self._served) == 1:
+            asyncio.get_running_loop().call_later(ACCOUNT_SECONDS, self.account)
 
-    def _write_lines(self) -> None:
-        lines, self._lines = self._lines, []
-        if not lines:
-            return
-        text = b"".join([orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines]).decode()
-        for handler in logging.getLogger().handlers:
-            if isinstance(handler, logging.StreamHandler) and isinstance(handler.formatter, JsonLines):
-                with handler.lock or contextlib.nullcontext():
-                    if isinstance(handler, WatchedFileHandler):
-                        handler.reopenIfNeeded()
-                    handler.stream.write(text)
-                    handler.flush()
+    def account(self) -> None:
+        """Count what was served since the last time and write its access lines; called before metrics are read."""
+        served, self._served = self._served, []
+        logged = access_logger.isEnabledFor(logging.INFO)
+        lines = []
+        for given, path, status, seconds, known, moment in served:
+            method = given if given in _METHODS else "other"
+            key = (method, path, status)
+            children = self._children.get(key)
+            if children is None:
+                children = (REQUESTS.labels(method, path, str(status)), SECONDS.labels(path))
+                self._children[key] = children
+            children[0].inc()
+            children[1].observe(seconds)
+            if logged:
+                lines.append(
+                    {
+                        "time": datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds"),
+                        "level": "INFO",
+                        "logger": access_logger.name,
+                        "message": "request",
+                        "request_id": known,
+                        "method": method,
+                        "route": path,
+                        "status": status,
+                        "milliseconds": round(seconds * 1000, 2),
+                    }
+                )
+        if lines:
+            _write_lines(lines)
+
+
+def _write_lines(lines: list[dict[str, Any]]) -> None:
+    text = b"".join([orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines]).decode()
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and isinstance(handler.formatter, JsonLines):
+            with handler.lock or contextlib.nullcontext():
+                if isinstance(handler, WatchedFileHandler):
+                    handler.reopenIfNeeded()
+                handler.stream.write(text)
+                handler.flush()
 
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)

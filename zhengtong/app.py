@@ -99,7 +99,7 @@ def create_app(settings: Settings, address: str) -> Door:
         app.include_router(router)
     install(app, IDENTITY_PROBLEMS, UNAVAILABLE)
     complete(app, included, IDENTITY_PROBLEMS, TAGS, DESCRIPTION, exchange.app.AUDIENCE)
-    return Door(
+    door = app.state.door = Door(
         Floors(app, services),
         settings.maximum_body_bytes,
         {
@@ -108,6 +108,7 @@ def create_app(settings: Settings, address: str) -> Door:
             **dict.fromkeys(UPLOAD_PATHS, max(LONGEST_UPLOAD, settings.maximum_body_bytes)),
         },
     )
+    return door
 
 
 class Floors:

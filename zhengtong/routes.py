@@ -56,6 +56,7 @@ async def readiness(request: Request, response: Response) -> Readiness:
     openapi_extra=audited("none"),
     responses={200: media("text/plain", "Metrics as Prometheus reads them")},
 )
-async def metrics() -> Response:
+async def metrics(request: Request) -> Response:
     """Give the metrics to Prometheus, those of all processes that serve together."""
+    request.app.state.door.account()
     return Response(generate_latest(gathered()), media_type=CONTENT_TYPE_LATEST)

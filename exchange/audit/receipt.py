@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from exchange.audit.record import AccessRecord
+from foundation.civil import rfc3339
 from foundation.signing import canonical_json, encode_base64url
 
 INCLUSION_SECONDS = 60
@@ -26,6 +27,6 @@ def receipt(record: AccessRecord, origin: str) -> dict[str, str]:
         "log": origin,
         "record": str(record.id),
         "entry": encode_base64url(record.entry),
-        "recorded_at": record.recorded_at.isoformat(),
-        "included_by": (record.recorded_at + timedelta(seconds=INCLUSION_SECONDS)).isoformat(),
+        "recorded_at": rfc3339(record.recorded_at),
+        "included_by": rfc3339(record.recorded_at + timedelta(seconds=INCLUSION_SECONDS)),
     }

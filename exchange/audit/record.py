@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from exchange.audit.tables import INSERT_RECORDS
+from foundation.civil import rfc3339
 from foundation.grouping import Grouped
 from foundation.identity.principals import Principal
 from foundation.ledger import commit, new_salt
@@ -56,7 +57,7 @@ def prepare(
     content = canonical_json(
         {
             "id": str(record_id),
-            "at": now.isoformat(),
+            "at": rfc3339(now),
             "event": event,
             "outcome": outcome,
             "client": caller.id,

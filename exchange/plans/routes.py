@@ -20,6 +20,7 @@ from foundation.identity.guard import audited, requires
 from foundation.identity.principals import Principal, Role
 from foundation.language import _
 from foundation.problems import documented
+from foundation.shortcut import JsonReply
 from foundation.text import CleanText, Code, FreeText
 
 router = APIRouter(prefix="/v1", tags=["plans"])
@@ -78,7 +79,7 @@ async def plan(
         code, _key(request), body.case, body.subjects, body.inputs, tuple(sorted(set(body.brought)))
     )
     reply = await make_plan(planning, caller, wanted, datetime.now(UTC))
-    return Response(orjson.dumps(reply), media_type="application/json", headers={"Cache-Control": "no-store"})
+    return JsonReply(orjson.dumps(reply))
 
 
 @router.get(

@@ -16,6 +16,7 @@ from typing import Any
 from exchange.grants.grant import Mode
 from exchange.queries.admit import Admitted
 from exchange.queries.authorise import Prepared
+from foundation.civil import rfc3339
 from foundation.identity.principals import Principal
 
 TYPE = "zhengtong-answer+jwt"
@@ -59,7 +60,7 @@ def statement(
             "salt": salt.hex(),
             "digest": _subject_digest(salt, question.subject),
         },
-        "as_of": None if known is None else known.as_of.isoformat(),
+        "as_of": None if known is None else rfc3339(known.as_of),
         **merged(admitted),
         **told,
     }

@@ -100,9 +100,9 @@ def read_claims(asked: Mapping[str, Asked], resource: Resource) -> tuple[Claim, 
         FieldUnknown, ClaimMalformed: with the place of the claim; never with its value.
     """
     return tuple(
-        _compared(name, claim, resource)
-        if isinstance(claim, Mapping)
-        else _equal(name, name, claim, resource)
+        _equal(name, name, claim, resource)
+        if isinstance(claim, str | int)
+        else _compared(name, claim, resource)
         for name, claim in asked.items()
     )
 

@@ -17,7 +17,7 @@ from exchange.queries.verify import verify
 from foundation.identity.guard import audited, requires
 from foundation.identity.principals import Principal, Role
 from foundation.problems import documented
-from foundation.shortcut import read_body
+from foundation.shortcut import JsonReply, read_body
 from foundation.text import CleanText, Code, FreeText
 
 router = APIRouter(prefix="/v1", tags=["queries"])
@@ -204,6 +204,4 @@ async def _disclose(request: Request, caller: Principal, body: QueryRequest) -> 
 
 
 def _reply(content: dict[str, Any]) -> Response:
-    return Response(
-        orjson.dumps(content), media_type="application/json", headers={"Cache-Control": "no-store"}
-    )
+    return JsonReply(orjson.dumps(content))

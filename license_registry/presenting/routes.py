@@ -18,7 +18,7 @@ from foundation.identity.principals import Principal, Role
 from foundation.language import both
 from foundation.openapi import Moment, Uuid, media
 from foundation.problems import documented
-from foundation.shortcut import read_body
+from foundation.shortcut import JsonReply, read_body
 from foundation.text import Code, FreeText
 from license_registry import tables
 from license_registry.audit.event import happened
@@ -356,7 +356,7 @@ async def _verify(request: Request, caller: Principal, body: CodeVerification) -
     told: VerifiedLicence | CodeVerified = _verified(first)
     if further:
         told = {**told, "further": [_verified(each) for each in further]}
-    return Response(orjson.dumps(told), media_type="application/json", headers={"Cache-Control": "no-store"})
+    return JsonReply(orjson.dumps(told))
 
 
 def _verified(verified: Verified) -> VerifiedLicence:

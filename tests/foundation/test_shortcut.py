@@ -9,11 +9,15 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from fastapi import Request
+from pydantic import BaseModel
+from starlette.requests import ClientDisconnect
+from starlette.types import Message
 
 import exchange.app
 from foundation.identifiers import CitizenId
 from foundation.identity.principals import Role
-from foundation.shortcut import Shortcut
+from foundation.shortcut import Shortcut, read_body
 from tests.conftest import Service
 from zhengtong.house import open_house
 
@@ -74,3 +78,31 @@ def test_the_short_way_comes_out_as_the_declared_route(service: Service, name: s
         assert [error["pointer"] for error in one["errors"]] == [
             error["pointer"] for error in other["errors"]
         ]
+
+
+class _Case(BaseModel):
+    case: str
+
+
+def _arriving(*messages: Message) -> Request:
+    left = iter(messages)
+
+    async def receive() -> Message:
+        return next(left)
+
+    return Request({"type": "http", "method": "POST", "headers": [(b"content-type", JSON.encode())]}, receive)
+
+
+def test_a_body_may_come_in_pieces() -> None:
+    pieces: list[Message] = [
+        {"type": "http.request", "body": b'{"case": ', "more_body": True},
+        {"type": "http.request", "body": b'"2025-1"', "more_body": True},
+        {"type": "http.request", "body": b"}"},
+    ]
+    assert asyncio.run(read_body(_arriving(*pieces), _Case)) == _Case(case="2025-1")
+
+
+def test_who_goes_away_before_the_body_is_whole_is_not_answered() -> None:
+    begun: Message = {"type": "http.request", "body": b'{"case": ', "more_body": True}
+    with pytest.raises(ClientDisconnect):
+        asyncio.run(read_body(_arriving(begun, {"type": "http.disconnect"}), _Case))

@@ -15,6 +15,7 @@ import httpx
 import psutil
 import pytest
 
+from foundation.telemetry import ACCOUNT_SECONDS
 from tests.conftest import free_port
 
 LOOKS = 40
@@ -70,6 +71,7 @@ def workers(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 def counted(address: str) -> int:
+    time.sleep(2 * ACCOUNT_SECONDS)  # each worker counts what it served at most so long after
     text = httpx.get(f"{address}/metrics").text
     found = re.findall(r'^zhengtong_http_requests_total{.*route="/readyz".*} ([0-9.]+)$', text, re.MULTILINE)
     return sum(int(float(each)) for each in found)
