@@ -43,7 +43,7 @@ from license_registry.ports import Registry
 from license_registry.presenting.present import lead_copy
 from license_registry.store.objects import FileStore
 from zhengtong.holders import RegisteredHolders
-from zhengtong.house import open_keys
+from zhengtong.house_keys import open_keys
 
 TARGET = 0.25
 ROUNDS = 3

@@ -1,10 +1,11 @@
 """Bringing in legal entities beside dlt, a general loader: the same CSV, the same PostgreSQL, merge on the key.
 
-    python -m benchmarks.side_by_side [--entities 100000]
+    python -m benchmarks.side_by_side [--rows 1000000]
 
-dlt is installed into an environment of its own for the run. It reads the file with Python's csv module, in batches, and
-merges on the unified code; it checks nothing and encrypts nothing. Both load twice: into empty tables, and again
-unchanged. Whole processes are measured, start included. Exits 1 when a target is missed.
+The file is that of `benchmarks.ingest`. dlt is installed into an environment of its own for the run. It reads the file
+with Python's csv module, in batches, and merges on the unified code; it checks nothing and encrypts nothing. Both load
+twice: into empty tables, and again unchanged. Whole processes are measured, start included. Exits 1 when a target is
+missed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 import psycopg
 from sqlalchemy import make_url
 
-from demonstration import city
+from benchmarks.ingest import write_legal_entities
 from foundation import database
 from foundation.settings import Settings
 
@@ -49,8 +50,8 @@ pipeline.run(entities())
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--entities", type=int, default=100_000)
-    entities = parser.parse_args().entities
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="zhengtong-benchmark-") as folder:
         Path(folder).chmod(0o755)
         home = Path(folder) / "home"
@@ -58,8 +59,7 @@ def main() -> int:
         with database.running_database(Settings(home=home)) as address:
             database.migrate(address)
             path = home / "legal_entities.csv"
-            plan = city.CityPlan(people=entities * 15, mess=city.Mess({}, {}, {}))
-            rows = city.write_legal_entities(plan, path).rows
+            rows = write_legal_entities(options.rows, path)
             beside = _dlt_address(address)
             worst = float("inf")
             for name in ("empty", "unchanged"):

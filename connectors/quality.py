@@ -133,6 +133,8 @@ class Checker:
             columns[column.field] = texts
             if column.field == self._ranged_field:
                 _steady(values, texts, columns.get(column.old_number_field or ""), column.field, notes)
+        for name, value in self._mapping.constants.items():
+            columns[name] = [value] * len(batch.raw)
         if self._mapping.birth_date_of is not None:
             citizen_id, birth_date = self._mapping.birth_date_of
             _birth_dates(columns, (citizen_id, birth_date), notes)

@@ -23,7 +23,7 @@ from connectors.quality import Checked, Checker, Finding
 from connectors.sources.raw import BadRow, Layout, RawBatch, Slice
 from exchange.registers.aliases import Naming
 from exchange.registers.schemas import RegisterSchema, place_in
-from exchange.registers.tables import Spelled, speller
+from exchange.registers.tables import Spelled, Speller
 from foundation.sensitive import Vault
 
 Record = Mapping[str, Any]
@@ -93,7 +93,7 @@ class Preparer:
             layout=batch.layout,
             end=batch.end,
             cursor=batch.cursor,
-            rows=Spelled.of(gathered.staged.values()),
+            rows=Spelled.of(list(gathered.staged), list(gathered.staged.values()), gathered.spelled),
             bad=gathered.bad,
             findings=gathered.findings,
             duplicates=gathered.duplicates,
@@ -108,48 +108,75 @@ class Preparer:
     def _gather(self, batch: RawBatch, checked: Checked, now: datetime, into: _Gathered) -> None:
         """Blind, fingerprint, seal and spell the good rows of a chunk."""
         vault, register, columns, rows = self._vault, self._register, checked.columns, len(checked.origins)
-        fingerprint, seal = vault.fingerprint, vault.sealer(rows)
-        spell = speller(self._mapping.source, self._run_id, batch.part, now)
         prefix = place_in(register.table)
         subjects = _subjects(register, vault, columns, rows)
         clear = [name for name in columns if name not in register.sensitive]
         secret_names = [name for name in columns if name in register.sensitive]
         shown = contents(columns, checked.missing, clear, rows)
         hidden = contents(columns, checked.missing, secret_names, rows)
-        transforms = _transforms(checked.findings)
+        marks = vault.fingerprints(map(b"%b\0%b".__mod__, zip(shown, hidden, strict=True)))
+        fresh = self._fresh(checked, subjects, marks, into)
         others = _others(register, vault, columns, checked.missing, subjects)
-        staged = into.staged
-        for row, (origin, subject, content, secret) in enumerate(
-            zip(checked.origins, subjects, shown, hidden, strict=True)
-        ):
-            mark = fingerprint(content + b"\0" + secret)
-            earlier = staged.get(subject)
-            if earlier is None:
-                sealed = seal(secret, prefix + subject) if len(secret) > 2 else None
-                done = transforms.get(origin) if transforms else None
-                changed = None if done is None else orjson.dumps(done)
-                staged[subject] = subject, mark, spell(subject, content, sealed, mark, origin, changed)
-                if others and row in others:
-                    into.namings.append(Naming(subject, mark, others[row]))
-                if self._mapping.compare:
-                    into.compared.append((origin, record_of(columns, list(columns), row)))
-            elif earlier[1] == mark:
-                into.duplicates += 1
-            else:
-                checked.bad.append(BadRow(origin, None, "conflict-within-source", checked.raw[row]))
+        into.namings += [Naming(subjects[row], marks[row], others[row]) for row in fresh if row in others]
+        if self._mapping.compare:
+            into.compared += [(checked.origins[row], record_of(columns, list(columns), row)) for row in fresh]
+        into.measured.append(measured(self._mapping.gates, checked, subjects))
+        origins: Sequence[int] = checked.origins
+        if len(fresh) < rows:
+            subjects, shown, hidden, marks = (_at(fresh, each) for each in (subjects, shown, hidden, marks))
+            origins = [origins[row] for row in fresh]
+        secret = [row for row, text in enumerate(hidden) if len(text) > 2]
+        texts, of = (
+            (hidden, subjects) if len(secret) == len(hidden) else (_at(secret, hidden), _at(secret, subjects))
+        )
+        sealed: list[bytes | None] = [*vault.seal_all(texts, [prefix + subject for subject in of])]
+        if len(secret) < len(hidden):
+            by_row = dict(zip(secret, sealed, strict=True))
+            sealed = [by_row.get(row) for row in range(len(hidden))]
+        transforms = {row: orjson.dumps(done) for row, done in _transforms(checked.findings).items()}
+        spell = Speller(self._mapping.source, self._run_id, batch.part, now).spell
+        into.spelled += spell(subjects, shown, sealed, marks, origins, transforms)
         into.bad += checked.bad
         into.findings += checked.findings
         into.unnamed += checked.unnamed
         into.spared += [vault.blind_index(kind, "\0".join(values)) for kind, values in checked.spared]
-        into.measured.append(measured(self._mapping.gates, checked, subjects))
         into.measures.add(checked)
+
+    def _fresh(
+        self, checked: Checked, subjects: Sequence[bytes], marks: Sequence[bytes], into: _Gathered
+    ) -> Sequence[int]:
+        """Note the rows by their subjects; return those whose subject no row before them has.
+
+        The others say the same again, or contradict and go to the bad rows.
+        """
+        staged, rows = into.staged, len(subjects)
+        before = len(staged)
+        if staged.keys().isdisjoint(subjects):
+            staged.update(zip(subjects, marks, strict=True))
+            if len(staged) == before + rows:
+                return range(rows)
+            for subject in subjects:
+                staged.pop(subject, None)
+        fresh: list[int] = []
+        for row, (subject, mark) in enumerate(zip(subjects, marks, strict=True)):
+            earlier = staged.setdefault(subject, mark)
+            if len(staged) > before + len(fresh):
+                fresh.append(row)
+            elif earlier == mark:
+                into.duplicates += 1
+            else:
+                checked.bad.append(
+                    BadRow(checked.origins[row], None, "conflict-within-source", checked.raw[row])
+                )
+        return fresh
 
 
 @dataclass(slots=True)
 class _Gathered:
-    """What the chunks of a slice have given so far; `staged` is subject → subject, fingerprint, spelled row."""
+    """What the chunks of a slice have given so far; `staged` is subject → fingerprint, in step with `spelled`."""
 
-    staged: dict[bytes, tuple[bytes, bytes, bytes]] = field(default_factory=dict)
+    staged: dict[bytes, bytes] = field(default_factory=dict)
+    spelled: list[bytes] = field(default_factory=list)
     bad: list[BadRow] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     duplicates: int = 0
@@ -159,6 +186,10 @@ class _Gathered:
     measures: Measures = field(default_factory=Measures)
     compared: list[tuple[int, Record]] = field(default_factory=list)
     namings: list[Naming] = field(default_factory=list)
+
+
+def _at(rows: Sequence[int], values: Sequence[bytes]) -> list[bytes]:
+    return [values[row] for row in rows]
 
 
 def _transforms(findings: Iterable[Finding]) -> dict[int, dict[str, list[str]]]:

@@ -1,4 +1,4 @@
-"""After files came into any register: what the registers hold now, as XCom and in the task's log."""
+"""After files came into any register: what the registers hold now, and that what was recorded is in the log."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from airflow.sdk import AssetAny, dag, get_current_context, task
 
 from dags.bring_in import register_asset
+from dags.commands import run_command
 from exchange.registers.schemas import load_registers
 from foundation.settings import Settings
 
@@ -23,7 +24,7 @@ from foundation.settings import Settings
     tags=["zhengtong"],
 )
 def after_registers() -> None:
-    """Sum up the registers whenever one of them was brought in."""
+    """Sum up the registers whenever one of them was brought in, and see to the checkpoint."""
 
     @task
     def sum_up() -> dict[str, Any]:
@@ -52,7 +53,14 @@ def after_registers() -> None:
         logging.getLogger(__name__).info("subjects: %s", subjects)
         return {"subjects": subjects, "last": dict(last), "runs": runs}
 
+    @task
+    def checkpoint() -> dict[str, Any]:
+        """Fold into the log what waits for it, as the service does too, and return size and root of its checkpoint."""
+        found: dict[str, Any] = run_command("checkpoint")
+        return found
+
     sum_up()
+    checkpoint()
 
 
 AFTER_REGISTERS = after_registers()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import AssetAny, dag, task
+from airflow.sdk import AssetAny, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
+from connectors.mapping import load_mapping, mapping_names
+from connectors.sources.raw import SourceError
 from dags.bring_in import register_asset
+from dags.commands import run_command
+from foundation.settings import Settings
 
 HOLDERS = ("persons", "legal_entities")
 """Registers that holders of licences stand in."""
@@ -28,20 +30,6 @@ _KIND: dict[str, Any] = {
 }
 
 
-def run_command(name: str) -> Any:
-    """Run `zhengtong licence NAME` in a process of its own, and return what it reports.
-
-    A command and not a call: what it does lives on the floor above this one.
-
-    Raises:
-        CalledProcessError: it failed; its own words stand in the log of the task.
-    """
-    done = subprocess.run(  # noqa: S603 -- our own command
-        [sys.executable, "-m", "zhengtong", "licence", name, "--json"], stdout=subprocess.PIPE, check=True
-    )
-    return json.loads(done.stdout)
-
-
 @dag(
     dag_id="zhengtong-licences-daily",
     description="证照每日作业 What a day brings to licences",
@@ -55,7 +43,7 @@ def licences_daily() -> None:
     @task
     def daily() -> dict[str, int]:
         """Return how many licences lapsed, came back, were reminded of, and owe a report."""
-        found: dict[str, int] = run_command("daily")
+        found: dict[str, int] = run_command("licence", "daily")
         return found
 
     daily()
@@ -73,10 +61,43 @@ def licences_follow() -> None:
     @task
     def follow_registers() -> dict[str, int]:
         """Return how many holders there are, how many changed, and the tasks that came of it."""
-        found: dict[str, int] = run_command("follow-registers")
+        found: dict[str, int] = run_command("licence", "follow-registers")
         return found
 
     follow_registers()
+
+
+@dag(
+    dag_id="zhengtong-licences-issue",
+    description="据登记签发 Issue licences for credentials that came in",
+    schedule=register_asset("credentials"),
+    **_KIND,
+)
+def licences_issue() -> None:
+    """Issue licences whenever the register of credentials was brought in, for the sources that say in whose name."""
+
+    @task
+    def sources() -> list[dict[str, str]]:
+        """Return the sources that say so, each with the system in whose name. Wrong mappings have DAGs of their own."""
+        folder = Settings().sources_folder
+        found = []
+        for name in mapping_names(folder):
+            try:
+                mapping = load_mapping(name, folder)
+            except SourceError:
+                continue
+            if mapping.issued_by is not None:
+                found.append({"source": name, "client": mapping.issued_by})
+        return found
+
+    @task(map_index_template="{{ source }}", max_active_tis_per_dagrun=1)
+    def issue(source: str, client: str) -> dict[str, Any]:
+        """Return how many licences were issued, known before, refused, and why."""
+        get_current_context()["source"] = source  # for the name of the mapped task
+        found: dict[str, Any] = run_command("licence", "issue-from", source, "--client", client)
+        return found
+
+    issue.expand_kwargs(sources())
 
 
 @dag(
@@ -93,7 +114,7 @@ def licences_notices() -> None:
     def deliver() -> dict[str, int]:
         """Return how many notices arrived, failed, and lie dead."""
         try:
-            found: dict[str, int] = run_command("deliver")
+            found: dict[str, int] = run_command("licence", "deliver")
         except subprocess.CalledProcessError as error:
             if not error.stdout:
                 raise
@@ -106,4 +127,5 @@ def licences_notices() -> None:
 
 LICENCES_DAILY = licences_daily()
 LICENCES_FOLLOW = licences_follow()
+LICENCES_ISSUE = licences_issue()
 LICENCES_NOTICES = licences_notices()

@@ -182,6 +182,22 @@ class Archives(Protocol):
         """Return a package."""
 
 
+class PresentedCodes(Protocol):
+    """Codes by which people present themselves at a counter; where they are made, the exchange does not know."""
+
+    async def identify(
+        self, caller: Principal, code: str, *, matter: str, case: str, among: Collection[bytes], now: datetime
+    ) -> bytes:
+        """Use a code up and return who has made it (blind index); what is refused leaves it unused.
+
+        Args:
+            among: who it may be.
+
+        Raises:
+            what `exchange.consents.errors` names: no code, used, late, of another, for another matter, by an agent.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """Rooms of the exchange reach everything that is not pure through this.
@@ -210,3 +226,4 @@ class Exchange:
     contacts: SourceContacts
     relays: Relays
     archives: Archives
+    codes: PresentedCodes

@@ -31,6 +31,10 @@ class DomainError(Exception):
         """Return further members for the problem document (RFC 9457 §3.2)."""
         return {}
 
+    def headers(self) -> dict[str, str]:
+        """Return what is told beside the problem document, by the names of its header fields."""
+        return {}
+
 
 class NotFound(DomainError):
     """What was asked for by name does not exist, or not for this caller."""

@@ -68,6 +68,7 @@ def problem_response(
     errors: list[dict[str, str]] | None = None,
     request_id: str | None = None,
     members: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Build the RFC 9457 response of one problem."""
     body: dict[str, object] = {"type": TYPE_PREFIX + code, "title": both(kind.title), "status": kind.status}
@@ -80,8 +81,8 @@ def problem_response(
         body["errors"] = errors
     if request_id is not None:
         body["instance"] = f"urn:zhengtong:request:{request_id}"
-    headers = dict(kind.headers or {})
-    return Response(orjson.dumps(body), kind.status, headers, media_type=PROBLEM_MEDIA_TYPE)
+    told = {**(kind.headers or {}), **(headers or {})}
+    return Response(orjson.dumps(body), kind.status, told, media_type=PROBLEM_MEDIA_TYPE)
 
 
 def install(app: FastAPI, table: ProblemTable, unavailable: tuple[type[Exception], ...] = ()) -> None:
@@ -105,6 +106,7 @@ def install(app: FastAPI, table: ProblemTable, unavailable: tuple[type[Exception
             pointer=error.pointer,
             request_id=_request_id(request),
             members=error.members(),
+            headers=error.headers(),
         )
 
     async def invalid(request: Request, error: Exception) -> Response:

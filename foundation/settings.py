@@ -118,10 +118,30 @@ class Settings(BaseSettings):
     offer_hours: int = Field(
         default=72, ge=1, le=24 * 90, description="How long a plan's consents and commitments stay open"
     )
+    consent_code_seconds: int = Field(
+        default=600,
+        ge=30,
+        le=24 * 3600,
+        description="How long a code works that a person has made for one consent",
+    )
     case_content_days: int = Field(
         default=1095,
         ge=1,
         description="Days after which what plans and delivered messages keep sealed is deleted; records stay",
+    )
+    correction_words_days: int = Field(
+        default=1095,
+        ge=1,
+        description="Days after which what was said in a report of a wrong value is deleted",
+    )
+    entitlement_values_days: int = Field(
+        default=365, ge=1, description="Days after which what was seen of who is entitled is deleted"
+    )
+    supervised_applicant_days: int = Field(
+        default=1825, ge=1, description="Days after which a supervised applicant's identifier is deleted"
+    )
+    dead_message_days: int = Field(
+        default=180, ge=1, description="Days after which messages and events that were given up are deleted"
     )
     remind_working_days: int = Field(
         default=2,
@@ -185,6 +205,19 @@ class Settings(BaseSettings):
     wallet_clients: dict[str, tuple[str, ...]] = Field(
         default={},
         description="JSON: client id of a wallet → addresses that its holders may be sent back to with a code",
+    )
+    wallet_attesters: dict[str, Path] = Field(
+        default={},
+        description="JSON: client id of a wallet → file with the keys (JWK Set) or authorities (PEM) that attest it:"
+        " such a wallet is not taken without an attestation",
+    )
+    wallet_attestation: Literal["where-configured", "required"] = Field(
+        default="where-configured",
+        description="Wallets of wallet_attesters have to be attested; or only attested ones are taken at all",
+    )
+    wallet_dpop: Literal["accepted", "required"] = Field(
+        default="accepted",
+        description="Tokens of wallets are bound to a key (DPoP) where the wallet proves to hold one; or always",
     )
     development_issuer: bool = Field(
         default=False, description="Serve a local issuer that lets anyone be anybody: loopback only"
@@ -255,6 +288,8 @@ class Settings(BaseSettings):
             raise ValueError(
                 "time_stamp_url needs time_stamp_root_file, by which its time stamps are checked"
             )
+        if self.wallet_attestation == "required" and not self.wallet_attesters:
+            raise ValueError("wallet_attestation=required needs wallet_attesters")
         if self.object_store == "s3" and not (self.s3_endpoint and self.s3_access_key and self.s3_secret_key):
             raise ValueError("object_store=s3 needs s3_endpoint, s3_access_key and s3_secret_key")
         return self

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from foundation.identity.principals import Principal
 from license_registry import tables
 from license_registry.ports import Registry
 from license_registry.tables import Licence
+
+
+async def of_caller(registry: Registry, caller: Principal) -> list[bytes]:
+    """Return all identifiers that the person stands under who calls; none for a system."""
+    return [] if caller.subject is None else await registry.identities.of(caller.subject)
 
 
 async def held_by(registry: Registry, subject: bytes) -> list[Licence]:

@@ -15,6 +15,7 @@ from license_registry.documents.drawing import Drawing
 from license_registry.lifecycle.status_lists import StatusLists
 from license_registry.presenting.tables import Codes
 from license_registry.store.objects import ObjectStore
+from license_registry.wallets.attesters import Attesters
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Registry:
         codes: shares round trips between verifications; None where they are few.
         drawing: processes that draw documents; None where few are drawn.
         identities: who stands under several identifiers: their licences are found under each.
+        attesters: who attests which wallet.
         signing_in: where people sign in whom a wallet sends; None without an issuer of people.
     """
 
@@ -78,6 +80,7 @@ class Registry:
     drawing: Drawing | None = None
     signing_in: SigningIn | None = None
     identities: Identities = field(default_factory=NoOtherIdentities)
+    attesters: Attesters = field(default_factory=dict)
 
     @property
     def wallets_come_by_themselves(self) -> bool:

@@ -5,6 +5,11 @@ from __future__ import annotations
 from foundation.language import _
 from foundation.problems import BEARER, ProblemKind, ProblemTable
 
+_DPOP = 'algs="ES256 EdDSA"'
+WALLET_TOKEN = {
+    "WWW-Authenticate": f'{BEARER["WWW-Authenticate"]}, DPoP error="invalid_token", {_DPOP}',
+}
+
 REGISTRY_PROBLEMS: ProblemTable = {
     "licence-type-unknown": ProblemKind(404, _("No such licence type")),
     "licence-fields-invalid": ProblemKind(422, _("The fields do not fit the licence type")),
@@ -59,7 +64,22 @@ REGISTRY_PROBLEMS: ProblemTable = {
     ),
     "wallet-details-refused": ProblemKind(400, _("The details of the wallet's request do not hold")),
     "wallet-request-uri-refused": ProblemKind(400, _("The wallet's pushed request is not good")),
-    "wallet-token-refused": ProblemKind(401, _("The wallet's token is not good"), BEARER),
+    "wallet-token-refused": ProblemKind(401, _("The wallet's token is not good"), WALLET_TOKEN),
+    "wallet-attestation-needed": ProblemKind(400, _("The wallet has to be attested")),
+    "wallet-attestation-refused": ProblemKind(400, _("The wallet's attestation does not hold")),
+    "wallet-attestation-stale": ProblemKind(400, _("The wallet's attestation is over")),
+    "wallet-dpop-refused": ProblemKind(400, _("The wallet's DPoP proof does not hold")),
+    "wallet-dpop-nonce-needed": ProblemKind(400, _("The wallet's DPoP proof needs a fresh nonce")),
+    "wallet-token-dpop-refused": ProblemKind(
+        401,
+        _("The wallet's DPoP proof does not hold"),
+        {"WWW-Authenticate": f'DPoP error="invalid_dpop_proof", {_DPOP}'},
+    ),
+    "wallet-token-dpop-nonce-needed": ProblemKind(
+        401,
+        _("The wallet's DPoP proof needs a fresh nonce"),
+        {"WWW-Authenticate": f'DPoP error="use_dpop_nonce", {_DPOP}'},
+    ),
     "wallet-credential-unknown": ProblemKind(400, _("The wallet asks for another licence type")),
     "wallet-credential-identifier-unknown": ProblemKind(400, _("The wallet asks for another licence")),
     "wallet-credential-denied": ProblemKind(400, _("The licence cannot be put into a wallet")),

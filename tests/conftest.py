@@ -24,6 +24,9 @@ import pytest
 import uvicorn
 from sqlalchemy import make_url
 
+import exchange.archives.pack
+import exchange.commitments.rounds
+import exchange.corrections.notices.deliver
 from demonstration.parties import System, sign_in
 from foundation import database
 from foundation.identity.clients import Client
@@ -32,6 +35,7 @@ from foundation.identity.tables import put_client
 from foundation.sensitive import Vault
 from foundation.sensitive.opening import open_vault
 from foundation.settings import Settings
+from tests.departments import MARKET
 from tests.documented import DOCUMENTED
 from zhengtong.app import create_app
 
@@ -43,8 +47,6 @@ ROOM_BYTES = 4 << 30
 
 INSTALLING_SECONDS = 1500
 """What a test may take where it may have to install something first, on a machine that does something else beside."""
-
-MARKET = "11990100MB2A00001X"
 
 # The same examples each time, and no clock: a busy machine is no defect.
 hypothesis.settings.register_profile("house", deadline=None, derandomize=True)
@@ -200,6 +202,15 @@ def put(address: str, client: Client) -> None:
     asyncio.run(work())
 
 
+IMPATIENT_SECONDS = 0.2
+IMPATIENT = (
+    exchange.archives.pack,
+    exchange.commitments.rounds,
+    exchange.corrections.notices.deliver,
+)
+"""What looks every second or two for what there is to do: most of the time of a test that waits for it would be that."""
+
+
 @contextmanager
 def serving(settings: Settings, address: str) -> Iterator[Service]:
     """Serve a house in a thread, on a real socket."""
@@ -210,6 +221,8 @@ def serving(settings: Settings, address: str) -> Iterator[Service]:
         log_config=None,
         access_log=False,
     )
+    for work in IMPATIENT:
+        work.LOOKS_EVERY_SECONDS = IMPATIENT_SECONDS
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.run, daemon=True)

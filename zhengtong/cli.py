@@ -42,9 +42,12 @@ ELSEWHERE = {
     "batch": "zhengtong.batch_commands:batch",
     "catalogue": "zhengtong.catalogue_commands:catalogue",
     "document": "zhengtong.document_commands:document",
+    "correction": "zhengtong.undelivered:correction",
+    "checkpoint": "zhengtong.checkpoint:checkpoint_command",
     "licence": "zhengtong.licence_commands:licence",
     "link": "zhengtong.linking:link",
     "matters": "zhengtong.matter_commands:matters",
+    "outbox": "zhengtong.undelivered:outbox",
     "quarantine": "zhengtong.stewardship:waiting",
     "request": "zhengtong.requests:request",
     "seal": "zhengtong.seal_commands:seal",
@@ -263,7 +266,7 @@ def keys() -> None:
 @click.pass_obj
 @one_line
 def rotate(settings: Settings, purpose: str) -> None:
-    from zhengtong.house import open_keys
+    from zhengtong.house_keys import open_keys
 
     record = open_keys(settings, datetime.now(UTC)).rotate(purpose, datetime.now(UTC))
     click.echo(both(_("Active for {purpose} is now {kid}"), purpose=purpose, kid=record.kid))
@@ -276,7 +279,7 @@ def rotate(settings: Settings, purpose: str) -> None:
 @click.pass_obj
 @one_line
 def revoke(settings: Settings, kid: str) -> None:
-    from zhengtong.house import open_keys
+    from zhengtong.house_keys import open_keys
 
     open_keys(settings, datetime.now(UTC)).revoke(kid, datetime.now(UTC))
     click.echo(both(_("Revoked {kid}; hand out new trust bundles"), kid=kid))

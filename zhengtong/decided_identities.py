@@ -8,12 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from exchange.registers.aliases import decided_with
-
-_OTHERS = (
-    "SELECT a.alias FROM (VALUES ($1::bytea)) AS one (subject)"  # noqa: S608 -- constants
-    f" JOIN {decided_with('one.subject')} ORDER BY a.alias"
-)
+from exchange.registers.aliases import decided_identities
 
 
 class DecidedIdentities:
@@ -28,5 +23,4 @@ class DecidedIdentities:
 
     async def of(self, subject: bytes) -> list[bytes]:
         """Return all that stand for the one behind this one, which comes first."""
-        found = await self._pool.fetch(_OTHERS, subject)
-        return [subject, *(other for (other,) in found)]
+        return await decided_identities(self._pool, subject)

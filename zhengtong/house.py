@@ -28,13 +28,11 @@ from exchange.deadlines import load_deadlines
 from exchange.grants.held import Grants
 from exchange.plans.plan import Planning
 from exchange.ports import Exchange
-from exchange.queries.attest import PURPOSE as ANSWER_PURPOSE
 from exchange.queries.misses import Misses
 from exchange.registers.freshness import Freshness
 from exchange.registers.lookup import Lookups
 from exchange.registers.schemas import load_registers
-from exchange.relaying.relays import CASCADE_PURPOSE, QUESTION_PURPOSE, Relays
-from exchange.subscriptions.delivering import PURPOSE as EVENT_PURPOSE
+from exchange.relaying.relays import Relays
 from exchange.subscriptions.heads import Heads
 from exchange.subscriptions.rounds import go_on_forever
 from foundation import database
@@ -45,46 +43,33 @@ from foundation.identity.people import PeopleVerifier
 from foundation.identity.routes import TOKEN_PURPOSE, AuthorisationServer
 from foundation.identity.signing_in import SigningIn
 from foundation.identity.tokens import TokenVerifier
-from foundation.ledger import VERIFIER_KEY_FILE, DirectoryTiles, LogSigner
 from foundation.ledger.sequencer import run_forever
 from foundation.sensitive import Vault
 from foundation.sensitive.opening import open_vault
-from foundation.settings import Settings, load_master_key
-from foundation.signing import Algorithm, CertificateAuthority, KeyStore, decode_base64url
+from foundation.settings import Settings
+from foundation.signing import CertificateAuthority, KeyStore
 from foundation.webhooks.sending import sender
 from license_registry.catalog.types import load_types
 from license_registry.documents.at_issue import work_forever as draw_documents
 from license_registry.documents.drawing import Drawing
 from license_registry.issuing.bulk.jobs import work_forever
-from license_registry.lifecycle.status_lists import PURPOSE as CREDENTIAL_PURPOSE
 from license_registry.lifecycle.status_lists import StatusLists
-from license_registry.notices.deliver import PURPOSE as NOTICE_PURPOSE
 from license_registry.ports import Registry
 from license_registry.presenting.tables import Codes
 from license_registry.store.objects import open_store
-from license_registry.wallets.requests import PURPOSE as REQUEST_PURPOSE
+from license_registry.wallets.attesters import load_attesters
 from zhengtong.case_archives import StoredArchives
 from zhengtong.contacts import MappedContacts
 from zhengtong.decided_identities import DecidedIdentities
+from zhengtong.following_keys import follow_keys
 from zhengtong.held_licences import RegisteredLicences
 from zhengtong.holders import RegisteredHolders
+from zhengtong.house_keys import open_keys, open_log
 from zhengtong.licence_changes import FollowedLicences
 from zhengtong.licence_resources import licence_resources
+from zhengtong.presented_codes import PresentedCodes
 
 HOT_CONNECTIONS = 16
-LEDGER_PURPOSE = "ledger"
-
-PURPOSES = {
-    TOKEN_PURPOSE: Algorithm.ES256,
-    ANSWER_PURPOSE: Algorithm.ES256,
-    QUESTION_PURPOSE: Algorithm.ES256,
-    CASCADE_PURPOSE: Algorithm.ES256,
-    CREDENTIAL_PURPOSE: Algorithm.ES256,
-    NOTICE_PURPOSE: Algorithm.ES256,
-    EVENT_PURPOSE: Algorithm.ES256,
-    REQUEST_PURPOSE: Algorithm.ES256,
-    LEDGER_PURPOSE: Algorithm.EDDSA,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,23 +83,6 @@ class House:
     registry_guard: Guard
 
 
-def open_keys(settings: Settings, now: datetime) -> KeyStore:
-    """Open the key store and make sure that every purpose has an active key."""
-    keys = KeyStore(settings.keys_folder / "signing", load_master_key(settings))
-    purposes = {**PURPOSES, CREDENTIAL_PURPOSE: Algorithm(settings.credential_algorithm)}
-    if settings.development_issuer:
-        purposes[development_issuer.PURPOSE] = Algorithm.ES256
-    for purpose, algorithm in purposes.items():
-        keys.ensure_active(purpose, algorithm, now)
-    return keys
-
-
-def open_log_signer(settings: Settings, keys: KeyStore) -> LogSigner:
-    """Return what the log signs its heads with."""
-    signer = keys.signer(LEDGER_PURPOSE)
-    return LogSigner(settings.ledger_origin, decode_base64url(signer.public.to_jwk()["x"]), signer.sign)
-
-
 @contextlib.asynccontextmanager
 async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
     """Open everything for serving, the log's sequencer included.
@@ -126,10 +94,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
     keys = open_keys(settings, now)
     vault = open_vault(settings, now)
     certificates = CertificateAuthority(keys)
-    tiles = DirectoryTiles(settings.ledger_folder)
-    log_signer = open_log_signer(settings, keys)
-    settings.ledger_folder.mkdir(parents=True, exist_ok=True)
-    (settings.ledger_folder / VERIFIER_KEY_FILE).write_text(f"{log_signer.verifier_key}\n", encoding="ascii")
+    tiles, log_signer = open_log(settings, keys)
     engine = database.engine(address)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)
@@ -155,6 +120,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         )
         await relays.load()
         await stack.enter_async_context(beside("relays", relays.follow_forever))
+        await stack.enter_async_context(beside("keys", lambda: follow_keys(keys)))
         audiences = (exchange.app.AUDIENCE, license_registry.app.AUDIENCE)
         server = AuthorisationServer(
             settings.base_url, audiences, engine, keys, certificates, settings.access_token_seconds
@@ -179,6 +145,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             drawing,
             _signing_in(settings, people, http),
             DecidedIdentities(pool),
+            await asyncio.to_thread(load_attesters, settings.wallet_attesters),
         )
         await stack.enter_async_context(beside("issuing", lambda: work_forever(registry)))
         await publish_seeds(pool, read_seeds(), now)
@@ -206,6 +173,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
             MappedContacts(settings.sources_folder),
             relays,
             StoredArchives(registry),
+            PresentedCodes(registry),
         )
         webhooks = await stack.enter_async_context(sender(settings))
         works: dict[str, Callable[[], Awaitable[object]]] = {

@@ -18,7 +18,7 @@ from license_registry.lifecycle.status_lists import StatusLists
 from license_registry.ports import Registry
 from license_registry.store.objects import open_store
 from zhengtong.holders import RegisteredHolders
-from zhengtong.house import open_keys
+from zhengtong.house_keys import open_keys
 
 CONNECTIONS = 4
 

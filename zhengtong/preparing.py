@@ -12,7 +12,7 @@ import click
 import psycopg
 
 from connectors.history import history
-from connectors.mapping import parse_mapping
+from connectors.mapping import load_mapping, parse_mapping
 from connectors.mapping.draft import draft_mapping
 from connectors.mapping.schema import mapping_schema
 from connectors.preview import preview
@@ -113,9 +113,14 @@ def report_source(settings: Settings, name: str, runs: int, over: timedelta | No
             _print_trend(trend(connection, name, over, datetime.now(UTC)), as_json=as_json)
             return
         found = history(connection, name, runs)
+    if not found.runs:
+        # One that has runs may have lost its mapping since; of one that has neither the name is wrong.
+        load_mapping(name, settings.sources_folder)
     if as_json:
         print_json(asdict(found))
         return
+    if not found.runs:
+        click.echo(both(_("{source} was not brought in yet"), source=name))
     for run in found.runs:
         share = "" if run.quarantined_share is None else f"{run.quarantined_share:.2%}"
         state = "✗" if run.stopped else "✓" if run.finished_at is not None else "…"

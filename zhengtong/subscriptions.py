@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from exchange.audit.record import prepare, record_within
 from exchange.subscriptions import feed_tables
 from exchange.subscriptions.routes import shown_dead
-from foundation import database
-from foundation.identity.principals import Principal, Role
 from foundation.language import _, both
 from foundation.settings import Settings
 from zhengtong.command import JSON_OPTION, one_line, print_json
-
-Result = TypeVar("Result")
-
-OPERATOR = Principal("operator-command", "", frozenset({Role.OPERATOR}))
-"""As whom the commands act."""
+from zhengtong.connected import OPERATOR, with_connection
 
 
 @click.group(help="变更订阅 · Subscriptions to changes")
 def subscription() -> None:
     """Hold the commands on subscriptions."""
-
-
-def _with_connection(settings: Settings, work: Callable[[Any], Awaitable[Result]]) -> Result:
-    async def opened(address: str) -> Result:
-        async with (
-            database.pool(address, 1) as pool,
-            pool.acquire() as connection,
-            connection.transaction(),
-        ):
-            return await work(connection)
-
-    with database.running_database(settings) as address:
-        database.require_current_schema(address)
-        return asyncio.run(opened(address))
 
 
 @subscription.command("dead", help="投递失败的事件 · Events that were given up; exit 1 if there are any")
@@ -54,7 +32,7 @@ def dead(context: click.Context, one: uuid.UUID | None, limit: int, as_json: boo
     async def work(connection: Any) -> list[dict[str, Any]]:
         return [shown_dead(each) for each in await feed_tables.dead(connection, one, limit)]
 
-    found = _with_connection(context.obj, work)
+    found = with_connection(context.obj, work)
     if as_json:
         print_json(found)
     else:
@@ -83,7 +61,7 @@ def retry(settings: Settings, one: uuid.UUID | None, as_json: bool) -> None:
         await record_within(connection, told)
         return await feed_tables.revive(connection, one, None, now)
 
-    count = _with_connection(settings, work)
+    count = with_connection(settings, work)
     if as_json:
         print_json({"events": count})
     else:

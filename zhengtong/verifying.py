@@ -36,7 +36,7 @@ from license_registry.verifying.report import lines
 from license_registry.verifying.seen import SeenCodes
 from license_registry.verifying.trust import BUNDLE, Trust, TrustedKey, with_further
 from zhengtong.command import JSON_OPTION, Refused, one_line, print_json
-from zhengtong.house import open_keys
+from zhengtong.house_keys import open_keys
 
 
 @click.command(help="验证证照文件、二维码、签名答复 · Verify a licence, code or answer; exit 0 or 1")

@@ -35,13 +35,13 @@ class Draft:
 
 
 def draft_mapping(
-    source: str, header: Sequence[str], layout: Mapping[str, str], register_name: str | None = None
+    source: str, header: Sequence[str], layout: Mapping[str, Any], register_name: str | None = None
 ) -> Draft:
     """Draft the mapping of a source.
 
     Args:
         header: names of the columns of a sample.
-        layout: what the mapping says of the file: `format`, and `encoding` and `delimiter` where it has them.
+        layout: what the mapping says of the file: `format`, and what else of it has to be stated.
         register_name: where the rows go; None: the register that most columns fit.
 
     Raises:
@@ -130,7 +130,7 @@ def _yaml(
     source: str,
     register: RegisterSchema,
     header: Sequence[str],
-    layout: Mapping[str, str],
+    layout: Mapping[str, Any],
     found: Mapping[str, str],
     missing: Sequence[str],
 ) -> str:
@@ -143,7 +143,11 @@ def _yaml(
         "empty": ["", "N/A", "n/a", "无", "-"],
     }
     lines = [_flow({name: value})[1:-1] for name, value in top.items()]
-    lines += [f"# 没有哪一列是 · no column is {name} ({_title(register, name)})" for name in missing]
+    for name in missing:
+        lines.append(f"# 没有哪一列是 · no column is {name} ({_title(register, name)})")
+        lines.append(
+            f"# 若各行相同 · if it is the same of all rows: constants: {{{name}: {_example(register, name)}}}"
+        )
     lines.append("columns:")
     for name in header:
         field = found.get(name)
@@ -155,9 +159,15 @@ def _yaml(
         column: dict[str, Any] = {"column": name, "field": field}
         known = _shipped(register.name).get(field)
         if known is not None:
-            column |= known.model_dump(exclude={"column", "field"}, exclude_defaults=True)
+            column |= known.model_dump(
+                exclude={"column", "field", "also", "lead_rank"}, exclude_defaults=True
+            )
         lines.append(f"  - {_flow(column)}")
     return "\n".join(lines) + "\n"
+
+
+def _example(register: RegisterSchema, field: str) -> str:
+    return " | ".join(register.schema["properties"][field].get("enum", ("…",)))
 
 
 def _title(register: RegisterSchema, field: str) -> str:

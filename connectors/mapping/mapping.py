@@ -9,6 +9,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Literal
 
+import jsonschema_rs
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -110,6 +111,7 @@ class SourceMapping(BaseModel):
         encoding: of delimited text and dBASE tables; GBK and GB2312 are parts of GB18030. XML declares its own, JSON
             is UTF-8. `detect`: of the two, that of most lines; for a dBASE table what it states goes first.
         delimiter: of delimited text; `detect`: the one that makes the header show the columns.
+        rows_above: of delimited text and sheets: rows above the header, such as a title; empty ones do not count.
         members: which members of a zip are read, by patterns as of a shell; each is a part of the run.
         sheet: the only sheet of a workbook that is read; None: all that have anything in them.
         records_member: of a JSON object, in which the array of the records stands.
@@ -118,7 +120,10 @@ class SourceMapping(BaseModel):
         area: code of the province or city (GB/T 2260) whose addresses may begin with the county.
         birth_date_of: citizen ID field and date field that must agree.
         senders: client ids of the systems that may send batches of this source themselves (`docs/sending.md`).
+        constants: field → value that it has in each row, where no column says what is so of all of them.
         ignore: columns of the source that are not taken; a column named neither here nor there stops a run.
+        issued_by: for credentials: client id of the issuing authority's system in whose name licences are issued for
+            them, each time the register was brought in (`docs/issuing.md`); None: only by command.
         department: short name of whoever sends it; the sources of one department share a pool in Airflow.
         schedule: when a file is expected, as cron has it; Airflow then waits for it from that time on.
         deadline_minutes: from when a run was queued in Airflow, until it is to be through.
@@ -134,12 +139,14 @@ class SourceMapping(BaseModel):
     format: Literal["delimited", "json-array", "json-lines", "workbook", "xml", "dbf", "records", "detect"]
     encoding: Literal["utf-8", "gb18030", "detect"] = "utf-8"
     delimiter: Annotated[str, Field(pattern=r"^([,;\t|，]|detect)$")] = ","
+    rows_above: Annotated[int, Field(ge=0, le=100)] = 0
     members: Annotated[list[str], Field(min_length=1)] = ["*"]
     sheet: str | None = None
     records_member: str | None = None
     record_element: str | None = None
     empty: list[str] = [""]
     columns: list[Column]
+    constants: dict[str, str] = {}
     ignore: list[str] = []
     area: Annotated[str, Field(pattern=r"^[0-9]{4}00$")] | None = None
     birth_date_of: tuple[str, str] | None = None
@@ -148,6 +155,7 @@ class SourceMapping(BaseModel):
     lead_rank: LeadRank = 100
     snapshot: Snapshot | None = None
     senders: list[str] = []
+    issued_by: str | None = None
     department: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,60}$")] | None = None
     schedule: Annotated[str, Field(pattern=r"^([-0-9A-Za-z*,/#]+ ){4}[-0-9A-Za-z*,/#]+$")] | None = None
     deadline_minutes: Annotated[int, Field(ge=1)] | None = None
@@ -256,7 +264,15 @@ def _faults(mapping: SourceMapping) -> Iterator[str]:
             yield f"columns.{number}: division_field belongs to kind address"
         if (column.amount_field is None) != (column.currency_field is None):
             yield f"columns.{number}: amount_field and currency_field go together"
+    for name, value in mapping.constants.items():
+        fields[name] += 1
+        if name not in register.fields:
+            yield f"constants: {register.name} has no field {name}"
+        elif not jsonschema_rs.is_valid(dict(register.schema["properties"][name]), value):
+            yield f"constants: {value!r} is no value of {name}"
     columns.update(mapping.ignore)
+    if mapping.issued_by is not None and register.name != "credentials":
+        yield f"issued_by: licences are issued for credentials, and {register.name} holds none"
     if mapping.area is not None and find(mapping.area) is None:
         yield f"area: unknown division {mapping.area}"
     if (mapping.format == "records") != (

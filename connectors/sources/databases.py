@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -10,29 +11,16 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    URL,
-    ColumnClause,
-    ColumnElement,
-    Connection,
-    Engine,
-    NullPool,
-    and_,
-    column,
-    create_engine,
-    func,
-    inspect,
-    make_url,
-    or_,
-    select,
-    table,
-)
-from sqlalchemy.exc import NoSuchTableError, SQLAlchemyError
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from connectors.mapping import SourceMapping
 from connectors.mapping.origins import Connections, SequenceCursor, SqlOrigin, TimestampCursor
+from connectors.sources import postgresql_kin
+from connectors.sources.key_pages import KeyPages, LastOf, named
 from connectors.sources.raw import RawBatch, SourceError, Wanted, Window
 from connectors.sources.records import Record, batched, record
+from exchange.registers.schemas import load_registers
 from foundation.civil import CHINA
 from foundation.language import _
 
@@ -42,8 +30,8 @@ Key = int | str
 CONNECT_SECONDS = 15
 
 _DRIVERS = {
-    "postgres": "postgresql+psycopg",
-    "postgresql": "postgresql+psycopg",
+    "postgres": postgresql_kin.NAME,
+    "postgresql": postgresql_kin.NAME,
     "mysql": "mysql+pymysql",
     "mariadb": "mariadb+pymysql",
 }
@@ -83,7 +71,8 @@ class DatabaseSource:
             now: no cursor moves beyond this moment, whatever a clock over there says.
             key_range: the first key and the first that is no longer read; None there: to the end.
             range_name: what tells this range from the others in `name`; no key, which may say who somebody is.
-            window: only rows that changed within it are read, and no cursor moves. Needs a cursor of timestamps.
+            window: only rows that changed within it are read, of several of one subject the table's last, and no
+                cursor moves. So it matters not which window comes first. Needs a cursor of timestamps.
         """
         self._mapping = mapping
         self._origin = origin
@@ -93,8 +82,7 @@ class DatabaseSource:
         self._range_name = range_name
         self._window = window
         self._bound: _Bound | None = None
-        schema, _dot, name = origin.table.rpartition(".")
-        self._schema, self._table = schema or None, name
+        self._pages = KeyPages(origin)
 
     @property
     def name(self) -> str:
@@ -130,13 +118,9 @@ class DatabaseSource:
         """
         if self._origin.cursor is not None:
             raise SourceError(_("{source} has a cursor and is read in one piece"), source=self.name)
-        key = _column(self._origin.key)
-        tiles = (
-            select(key, func.ntile(count).over(order_by=key).label("tile")).select_from(self._from).subquery()
-        )
-        lowest = select(func.min(tiles.c[self._origin.key])).group_by(tiles.c.tile).order_by(tiles.c.tile)
         with self._reading() as connection:
-            found = [self._portable(low) for low in connection.execute(lowest).scalars()]
+            lowest = connection.execute(self._pages.lowest_of_each(count)).scalars()
+            found = [self._portable(low) for low in lowest]
         return [(low, high) for low, high in zip_longest(found, found[1:])]
 
     def _portable(self, key: Any) -> Key:
@@ -150,10 +134,6 @@ class DatabaseSource:
             source=self.name,
         )
 
-    @property
-    def _from(self) -> Any:
-        return table(self._table, schema=self._schema)
-
     def _reading(self) -> _Reading:
         return _Reading(self.name, self._connections(self._origin.connection))
 
@@ -164,44 +144,47 @@ class DatabaseSource:
                 self._bound = self._fix(connection)
             if self._bound.highest is None:
                 return
-            key, cursor = _column(self._origin.key), self._origin.cursor
-            order = [key] if cursor is None else [_column(cursor.column), key]
-            steering = [f"steering_{number}" for number in range(len(order))]
-            statement = (
-                select(
-                    *(_column(name) for name in names),
-                    *(c.label(label) for c, label in zip(order, steering, strict=True)),
-                )
-                .select_from(self._from)
-                .where(order[0] <= self._bound.highest)
-                .order_by(*order)
-            )
+            pages, cursor = self._pages, self._origin.cursor
+            leading, key = pages.order[0], named(self._origin.key)
+            last: LastOf | None = None
+            if self._window is not None:
+                last = LastOf(self._subject(names), _as_stored(self._window.end, self._bound.highest))
+            statement = pages.rows(names, self._bound.highest, last)
             if self._key_range is not None:
                 low, high = self._key_range
                 statement = statement.where(key >= low)
                 statement = statement if high is None else statement.where(key < high)
             if self._window is not None:
                 statement = statement.where(
-                    order[0] >= _as_stored(self._window.begin, self._bound.highest),
-                    order[0] < _as_stored(self._window.end, self._bound.highest),
+                    leading >= _as_stored(self._window.begin, self._bound.highest),
+                    leading < _as_stored(self._window.end, self._bound.highest),
                 )
             marks = _marks(cursor if self._window is None else None, after, self._now, self.name)
             if marks.begin is not None:
                 statement = statement.where(
-                    order[0] > marks.begin
+                    leading > marks.begin
                     if isinstance(cursor, SequenceCursor)
-                    else order[0] >= _as_stored(marks.begin, self._bound.highest)
+                    else leading >= _as_stored(marks.begin, self._bound.highest)
                 )
-            last: Sequence[Any] | None = None
+            seen: Sequence[tuple[Any, ...]] = ()
             while True:
-                page = statement if last is None else statement.where(_behind(order, last))
                 # One row more than is taken tells whether the key has two alike where the page ends.
-                rows = connection.execute(page.limit(batch_rows + 1)).fetchall()
+                page = pages.page(statement, seen[-1] if seen else None, batch_rows + 1)
+                rows = [tuple(row) for row in connection.execute(page)]
                 # Nothing of theirs is held, no lock and no old version of a row, while we work on the page.
                 connection.commit()
-                for number, row in enumerate(rows[:batch_rows]):
-                    here = tuple(row)[len(names) :]
-                    following = tuple(rows[number + 1])[len(names) :] if number + 1 < len(rows) else None
+                places = [row[len(names) :] for row in rows]
+                # A stamp that is finer over there than it comes here: rows of the page before come once more.
+                again = set(seen).intersection(places)
+                if len(again) >= batch_rows:
+                    raise SourceError(
+                        _("{column} of {source} is finer than can be read, and too many rows have the same"),
+                        column=leading.name,
+                        source=self.name,
+                    )
+                for row, here, following in zip_longest(rows[:batch_rows], places[:batch_rows], places[1:]):
+                    if row is None or here in again:
+                        continue
                     if following == here:
                         raise SourceError(
                             _("{column} of {source} is no key: a value stands there twice"),
@@ -211,14 +194,20 @@ class DatabaseSource:
                     yield record(names, row[: len(names)], marks.behind(here[0], following))
                 if len(rows) <= batch_rows:
                     return
-                last = tuple(rows[batch_rows - 1])[len(names) :]
+                seen = places[:batch_rows]
 
     def _names(self, connection: Connection) -> list[str]:
         """Return the names that the mapping's columns have here."""
         try:
-            found = [c["name"] for c in inspect(connection).get_columns(self._table, self._schema)]
-        except NoSuchTableError as error:
-            raise SourceError(_("there is no table {source}"), source=self.name) from error
+            found = list(connection.execute(self._pages.header()).keys())
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise
+            raise SourceError(
+                _("there is no table {source} that could be read: {reason}"),
+                source=self.name,
+                reason=_kind(error),
+            ) from error
         wanted = self._mapping.wanted
         steering = self._origin.steering
         missing = sorted(steering - set(found))
@@ -228,31 +217,29 @@ class DatabaseSource:
         order = Wanted(wanted.names, wanted.ignored | steering).order(found, self.name)
         return [found[place] for place in order]
 
+    def _subject(self, names: Sequence[str]) -> list[str]:
+        """Return which of the names of the mapping's columns say whom a row is about."""
+        fields = [column.field for column in self._mapping.columns]
+        keys = (key for _kind, key in load_registers()[self._mapping.register_name].keys)
+        key = next((key for key in keys if set(key) <= set(fields)), ())
+        return [names[fields.index(field)] for field in key]
+
     def _fix(self, connection: Connection) -> _Bound:
-        cursor = self._origin.cursor
         for name in sorted(self._origin.steering):
-            lacking = select(_column(name)).select_from(self._from).where(_column(name).is_(None)).limit(1)
-            if connection.execute(lacking).first() is not None:
+            if connection.execute(self._pages.lacking(name)).first() is not None:
                 raise SourceError(
                     _("{column} of {source} is empty in some rows, and none may be left out"),
                     column=name,
                     source=self.name,
                 )
-        leading = _column(self._origin.key if cursor is None else cursor.column)
-        return _Bound(connection.execute(select(func.max(leading)).select_from(self._from)).scalar())
-
-
-def _column(name: str) -> ColumnClause[Any]:
-    """Return a column without a type: values are taken as the driver gives them."""
-    return column(name)
-
-
-def _behind(order: Sequence[ColumnClause[Any]], last: Sequence[Any]) -> ColumnElement[bool]:
-    """Return what holds for the rows behind the last one. Spelled out: not every database compares tuples."""
-    first: ColumnElement[bool] = order[0] > last[0]
-    if len(order) == 1:
-        return first
-    return or_(first, and_(order[0] == last[0], order[1] > last[1]))
+        highest = connection.execute(self._pages.highest()).scalar()
+        if isinstance(highest, float):
+            raise SourceError(
+                _("{column} of {source} is a floating-point number, of which no two are surely the same"),
+                column=self._pages.order[0].name,
+                source=self.name,
+            )
+        return _Bound(highest)
 
 
 @dataclass(slots=True)
@@ -362,7 +349,15 @@ def _kind(error: Exception) -> str:
     """Return the kind of an error; its text may hold values or the password."""
     cause = getattr(error, "orig", None) or error
     state = getattr(cause, "sqlstate", None)
+    if state is None and cause.args:
+        # Its number, as MySQL's and Oracle's drivers give it, or the state, as ODBC's does. Nothing else is a code.
+        first = cause.args[0]
+        code = str(getattr(first, "full_code", first))
+        state = code if _CODE.fullmatch(code) else None
     return type(cause).__name__ + (f" {state}" if state else "")
+
+
+_CODE = re.compile(r"[0-9]{1,5}|[A-Z]{2,4}-[0-9]{1,5}|[0-9A-Z]{5}")
 
 
 def _url(uri: str, source: str) -> URL:
@@ -373,6 +368,6 @@ def _url(uri: str, source: str) -> URL:
         if url.database is None or not Path(url.database).is_file():
             raise SourceError(_("{source} cannot be reached: {reason}"), source=source, reason="no such file")
         return url.set(database=f"file:{url.database}", query={"mode": "ro", "uri": "true"})
-    if url.get_driver_name() in {"psycopg", "pymysql"} and "connect_timeout" not in url.query:
+    if url.get_driver_name() in {"kin", "pymysql"} and "connect_timeout" not in url.query:
         return url.update_query_dict({"connect_timeout": str(CONNECT_SECONDS)})
     return url

@@ -7,10 +7,12 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from connectors.sources import quotes
 from connectors.sources.raw import BadRow, Layout, RawBatch, SourceError, Wanted
 from foundation.language import _
 
@@ -75,6 +77,7 @@ def delimited_slices(
     batch_rows: int,
     part: str = "",
     detected: tuple[str, ...] = (),
+    rows_above: int = 0,
 ) -> Iterator[DelimitedSlice]:
     """Yield slices of rows whose columns will be in the order of `wanted`, whatever their order in the file.
 
@@ -83,12 +86,13 @@ def delimited_slices(
 
     Args:
         detected: what of the layout was detected, not stated.
+        rows_above: rows above the header.
 
     Raises:
         SourceError: the file is empty, its header differs, or a row never ends.
     """
     rows = _physical_rows(file, name, encoding, delimiter)
-    first = next(rows, None)
+    first = next(islice(rows, rows_above, None), None)
     if first is None:
         raise SourceError(_("{file} is empty"), file=name)
     found = read_header(first, name, encoding, delimiter)
@@ -147,13 +151,16 @@ def _physical_rows(file: BinaryIO, name: str, encoding: str, delimiter: str) -> 
     size = 0
     opening = delimiter.encode() + b'"'
     is_whole = _whole(delimiter.encode()).fullmatch
+    lines_are_rows = (
+        partial(quotes.lines_are_rows, delimiter=ord(delimiter)) if len(opening) == 2 else is_whole
+    )
     # The second byte of a GB18030 character can look like the one delimiter, and the other is made of two.
     ambiguous = delimiter in "|，" and encoding != "utf-8"
     while block := file.read(_BLOCK):
         block += file.readline(LONGEST_ROW)
         if (
             not held
-            and (b'"' not in block or (not ambiguous and is_whole(block)))
+            and (b'"' not in block or (not ambiguous and lines_are_rows(block)))
             and len(block) < LONGEST_ROW
         ):
             # The usual block, in which every line is a row: one look is enough.
@@ -232,6 +239,11 @@ def _batch(rows: list[bytes], before: int, layout: Layout, order: list[int], par
     origins: list[int] = []
     raw: list[bytes] = []
     good: list[list[str]] = []
+    if encoding in quotes.ENCODINGS and delimiter in quotes.DELIMITERS:
+        cut = quotes.columns(rows, encoding, delimiter, width)
+        if cut is not None:
+            numbers = list(range(before + 1, before + len(rows) + 1))
+            return RawBatch(numbers, [cut[i] for i in order], rows, bad, before + len(rows), part, layout)
     texts, numbers = _decode(rows, before, encoding, bad)
     everything = list(_cells(texts, delimiter))
     if len(texts) == len(rows) and not any(cells is None or len(cells) != width for cells in everything):

@@ -89,7 +89,7 @@ def _looks_like_dbf(head: bytes) -> bool:
 
 
 def text_layout(
-    member: Member, wanted: Wanted, encoding: str | None, delimiter: str | None
+    member: Member, wanted: Wanted, encoding: str | None, delimiter: str | None, rows_above: int = 0
 ) -> tuple[str, str]:
     """Return encoding and delimiter of delimited text, of which what is None has to be found out.
 
@@ -100,10 +100,9 @@ def text_layout(
         SourceError: no encoding fits, or no delimiter gives a column of the mapping.
     """
     with member.open() as file:
-        first = file.readline(LONGEST_ROW)
-        while first and not first.strip(b"\r\n"):
-            first = file.readline(LONGEST_ROW)
-        if not first:
+        rows = (line for line in iter(lambda: file.readline(LONGEST_ROW), b"") if line.strip(b"\r\n"))
+        first = next(islice(rows, rows_above, None), None)
+        if first is None:
             raise SourceError(_("{file} is empty"), file=member.name)
         if encoding is None:
             encoding = encoding_of(file, first, member.name)

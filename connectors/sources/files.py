@@ -85,7 +85,12 @@ def _slices(member: Member, mapping: SourceMapping, batch_rows: int) -> Iterator
     encoding: str | None = None if mapping.encoding == "detect" else mapping.encoding
     if form == "workbook":
         yield from workbook_batches(
-            member, wanted=wanted, batch_rows=batch_rows, sheet=mapping.sheet, detected=detected
+            member,
+            wanted=wanted,
+            batch_rows=batch_rows,
+            sheet=mapping.sheet,
+            rows_above=mapping.rows_above,
+            detected=detected,
         )
         return
     if form == "dbf":
@@ -102,7 +107,7 @@ def _slices(member: Member, mapping: SourceMapping, batch_rows: int) -> Iterator
         detected += tuple(
             n for n, stated in (("encoding", encoding), ("delimiter", delimiter)) if stated is None
         )
-        encoding, delimiter = text_layout(member, wanted, encoding, delimiter)
+        encoding, delimiter = text_layout(member, wanted, encoding, delimiter, mapping.rows_above)
     with member.open() as file:
         if form == "json-array":
             yield from array_batches(
@@ -133,6 +138,7 @@ def _slices(member: Member, mapping: SourceMapping, batch_rows: int) -> Iterator
                 batch_rows=batch_rows,
                 part=part,
                 detected=detected,
+                rows_above=mapping.rows_above,
             )
 
 

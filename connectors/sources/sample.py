@@ -7,7 +7,8 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 from xml.etree.ElementTree import ParseError
 
 from defusedxml.common import DefusedXmlException
@@ -19,38 +20,58 @@ from connectors.sources.detect import array_member, format_of
 from connectors.sources.json_array import array_batches
 from connectors.sources.json_lines import line_batches
 from connectors.sources.raw import RawBatch, SourceError, Wanted
-from connectors.sources.workbook import workbook_batches
+from connectors.sources.workbook import first_rows
 from connectors.sources.xml_records import declared_encoding, xml_batches
 from foundation.language import _
 
+TOP_ROWS = 20
+"""Rows that are looked at for the header."""
 ELEMENTS = 1000
 """Records that are looked at for their members."""
 
 
-def read_header(path: Path) -> tuple[list[str], dict[str, str]]:
+def read_header(path: Path) -> tuple[list[str], dict[str, Any]]:
     """Return the names of a sample's columns, and what a mapping says of such a file.
 
-    Of an archive the first file counts, of a workbook the first sheet that has anything.
+    Of an archive the first file counts that has more than one column (a note beside it has one), of a workbook the
+    first sheet that has anything. The header may have a title above it.
 
     Raises:
         SourceError: it cannot be read, or shows no column.
     """
+    passed: list[SourceError] = []
+    alone: tuple[list[str], dict[str, Any]] | None = None
     for member in members(path):
-        return _read(member)
-    raise SourceError(_("{file} is empty"), file=path.name)
+        try:
+            header, layout = _read(member)
+        except SourceError as error:
+            passed.append(error)
+            continue
+        if len(header) > 1:
+            if passed or alone:
+                layout["members"] = ["*" + PurePosixPath(member.part).suffix]
+            return header, layout
+        alone = alone or (header, layout)
+    if alone is not None:
+        return alone
+    raise passed[0] if passed else SourceError(_("{file} is empty"), file=path.name)
 
 
-def _read(member: Member) -> tuple[list[str], dict[str, str]]:
+def _read(member: Member) -> tuple[list[str], dict[str, Any]]:
     form = format_of(member.head(), member.name)
     match form:
         case "delimited":
             return _delimited(member)
         case "workbook":
-            return _header(workbook_batches(member, wanted=_Looking(()), batch_rows=1)), {"format": form}
+            rows = first_rows(member, TOP_ROWS)
+            if not rows:
+                raise SourceError(_("{file} is empty"), file=member.name)
+            above = _rows_above(rows)
+            return [cell.strip() for cell in rows[above] if cell.strip()], {"format": form, **_stated(above)}
         case "dbf":
             batches = dbf_batches(member, encoding=None, wanted=_Looking(()), batch_rows=1)
             return _header(batches), {"format": form, "encoding": "detect"}
-    layout = {"format": form}
+    layout: dict[str, Any] = {"format": form}
     with member.open() as file:
         nothing = Wanted(())
         if form == "json-lines":
@@ -91,13 +112,36 @@ def _header(batches: Iterator[RawBatch]) -> list[str]:
     raise AssertionError("every reader of a table asks for the order of its columns first")
 
 
-def _delimited(member: Member) -> tuple[list[str], dict[str, str]]:
+def _delimited(member: Member) -> tuple[list[str], dict[str, Any]]:
     start = member.head().removeprefix(codecs.BOM_UTF8)
     encoding = _encoding(start, member.name)
-    first = start.decode(encoding, "ignore").lstrip("\r\n").splitlines()[0]
-    delimiter = max(",;\t|，", key=first.count)
-    header = [cell.strip() for cell in next(csv.reader([first], delimiter=delimiter))]
-    return header, {"format": "delimited", "encoding": encoding, "delimiter": delimiter}
+    lines = [line for line in start.decode(encoding, "ignore").splitlines() if line.strip()][:TOP_ROWS]
+    read = {delimiter: _cut(lines, delimiter) for delimiter in ",;\t|，"}
+    above = {delimiter: _rows_above(rows) for delimiter, rows in read.items()}
+    # The header is the first row with names in it; a row of data may hold more of another delimiter.
+    delimiter = min(read, key=lambda d: (len(read[d][above[d]]) < 2, above[d], -len(read[d][above[d]])))
+    header = [cell.strip() for cell in read[delimiter][above[delimiter]]]
+    return header, {
+        "format": "delimited",
+        "encoding": encoding,
+        "delimiter": delimiter,
+        **_stated(above[delimiter]),
+    }
+
+
+def _cut(lines: Sequence[str], delimiter: str) -> list[list[str]]:
+    return [next(csv.reader([line], delimiter=delimiter)) for line in lines]
+
+
+def _rows_above(rows: Sequence[Sequence[str]]) -> int:
+    """Return how many rows stand above the header: the first that has about as many cells filled as any row."""
+    filled = [sum(bool(cell.strip()) for cell in row) for row in rows]
+    most = max(filled)
+    return next((n for n, cells in enumerate(filled) if cells > 1 and cells * 5 >= most * 4), 0)
+
+
+def _stated(above: int) -> dict[str, Any]:
+    return {"rows_above": above} if above else {}
 
 
 def _members(found: RawBatch | None, name: str) -> list[str]:

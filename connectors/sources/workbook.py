@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
+from itertools import islice
 from typing import Any
 
 from python_calamine import CalamineError, CalamineWorkbook, PasswordError, SheetTypeEnum
@@ -33,27 +34,23 @@ def workbook_batches(
     wanted: Wanted,
     batch_rows: int,
     sheet: str | None = None,
+    rows_above: int = 0,
     detected: tuple[str, ...] = (),
 ) -> Iterator[RawBatch]:
     """Yield batches of the rows of a workbook; the first row of a sheet that has anything is its header.
 
+    Of a sheet of no more rows than `rows_above` nothing is read.
+
     Args:
         sheet: the only one to be read; None: all that have anything in them.
+        rows_above: rows above the header that have anything.
 
     Raises:
         SourceError: it is no workbook, protected by a password, too large, has no such sheet, no rows at all, or a
             header differs.
     """
-    with member.open() as file:
-        content = file.read(LARGEST_WORKBOOK + 1)
-    if len(content) > LARGEST_WORKBOOK:
-        raise SourceError(
-            _("{file} is a workbook of more than {size} bytes"), file=member.name, size=LARGEST_WORKBOOK
-        )
-    if not content:
-        raise SourceError(_("{file} is empty"), file=member.name)
-    workbook = _opened(content, member.name)
-    names = [each.name for each in workbook.sheets_metadata if each.typ == SheetTypeEnum.WorkSheet]
+    workbook = _opened(_content(member), member.name)
+    names = _sheets(workbook)
     if sheet is not None:
         if sheet not in names:
             raise SourceError(_("{file} has no sheet {sheet}"), file=member.name, sheet=sheet)
@@ -61,7 +58,7 @@ def workbook_batches(
     empty = True
     for name in names:
         rows = _rows(workbook, name, member.name)
-        header = next(rows, None)
+        header = next(islice(rows, rows_above, None), None)
         if header is None:
             continue
         empty = False
@@ -75,6 +72,33 @@ def workbook_batches(
         yield from record_batches(_fitted(rows, len(found)), layout, order, batch_rows, part)
     if empty:
         raise SourceError(_("{file} is empty"), file=member.name)
+
+
+def first_rows(member: Member, count: int) -> list[list[str]]:
+    """Return the first rows that have anything, of the first sheet that has any; empty if none has.
+
+    Raises:
+        SourceError: it is no workbook, protected by a password, or too large.
+    """
+    workbook = _opened(_content(member), member.name)
+    sheets = (list(islice(_rows(workbook, name, member.name), count)) for name in _sheets(workbook))
+    return next((rows for rows in sheets if rows), [])
+
+
+def _content(member: Member) -> bytes:
+    with member.open() as file:
+        content = file.read(LARGEST_WORKBOOK + 1)
+    if len(content) > LARGEST_WORKBOOK:
+        raise SourceError(
+            _("{file} is a workbook of more than {size} bytes"), file=member.name, size=LARGEST_WORKBOOK
+        )
+    if not content:
+        raise SourceError(_("{file} is empty"), file=member.name)
+    return content
+
+
+def _sheets(workbook: CalamineWorkbook) -> list[str]:
+    return [each.name for each in workbook.sheets_metadata if each.typ == SheetTypeEnum.WorkSheet]
 
 
 def _opened(content: bytes, name: str) -> CalamineWorkbook:

@@ -9,7 +9,7 @@ import hashlib
 import secrets
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -36,7 +36,7 @@ from exchange.grants.grant import (
 )
 from exchange.grants.grant import Mode as GrantMode
 from exchange.grants.scope import division_of
-from exchange.queries.compare import Verdict, compare, text_form
+from exchange.queries.compare import Verdict, another_name, compare, text_form
 from exchange.queries.elsewhere import Told
 from exchange.queries.masking import masked
 from exchange.registers.lookup import RegisterRow
@@ -405,11 +405,9 @@ def _merged(held: RegisterRow | None) -> bytes:
 
 
 def _another_name(asked: Asked, results: Mapping[str, str]) -> bool:
-    """True when the subject bears another name than is claimed, as `exchange.queries.live.another_name` says."""
-    names: Iterable[tuple[str, str]] = ((name, name) for name in asked.sense.plain)
-    if asked.claims is not None:
-        names = ((claim.name, claim.fields[0]) for claim in asked.claims if claim.fields)
-    return any(field.endswith("name") and results[name] == Verdict.MISMATCH for name, field in names)
+    if asked.claims is None:
+        return another_name(((name, name) for name in asked.sense.plain), results)
+    return another_name(((claim.name, claim.fields[0]) for claim in asked.claims if claim.fields), results)
 
 
 def _equal(held: Any, said: str) -> str:

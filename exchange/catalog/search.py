@@ -19,7 +19,6 @@ from importlib import resources as files
 from itertools import accumulate
 
 import orjson
-from pypinyin import Style, lazy_pinyin
 
 from exchange.catalog.resource import Resource
 
@@ -223,6 +222,9 @@ def _spoken(text: str) -> tuple[str, tuple[str, ...], str]:
     normal = _normal(text)
     if normal.isascii():
         return normal, (), ""
+    # Here and not above: its dictionaries take half a second, and most processes search for nothing.
+    from pypinyin import Style, lazy_pinyin
+
     syllables = tuple(each.strip() for each in lazy_pinyin(normal, style=Style.NORMAL) if each.strip())
     return normal, syllables, "".join(each if each.isdigit() else each[0] for each in syllables)
 

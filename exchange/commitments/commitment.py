@@ -102,13 +102,14 @@ async def sign(
         plan = await plans.find(connection, offer.plan)
         assert plan is not None
         matter = await _matter(connection, plan)
-        said = _said(exchange, plan, matter, offered, caller.subject, now)
+        # Who signs may have come by another identifier of theirs: the statement is of the one that applied.
+        said = _said(exchange, plan, matter, offered, offer.person, now)
         record = prepare(
             "commitment-signed",
             "signed",
             caller,
             now,
-            subject=caller.subject,
+            subject=offer.person,
             commitment=str(offer.id),
             plan=str(offer.plan),
             template=offered.template.id,
@@ -131,11 +132,11 @@ async def sign(
             material=offer.material,
             template=offered.template.id,
             template_version=offered.template.version,
-            person=caller.subject,
+            person=offer.person,
             signed_at=now,
             statement=statement,
             public=public,
-            name_masked=await _masked(exchange, connection, caller.subject) if public else None,
+            name_masked=await _masked(exchange, connection, offer.person) if public else None,
             state="signed",
             verify_at=_due(planning.calendar, now, offered.template.verify_after_days),
             attempts=0,

@@ -12,10 +12,11 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 
+from exchange import forgetting
 from exchange.commitments.commitment import verify_due
 from exchange.entitlements import find
 from exchange.outbox.deliver import deliver
-from exchange.plans import cases, forgetting, offer_states
+from exchange.plans import cases, offer_states
 from exchange.plans.plan import Planning
 from foundation.unavailable import UNAVAILABLE
 from foundation.webhooks.sending import Sender

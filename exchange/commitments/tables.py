@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, TIMESTAMP, UUID
 
+from exchange.registers.aliases import decided_identities
 from exchange.registers.tables import metadata
 
 commitment = Table(
@@ -103,9 +104,10 @@ async def find(connection: Any, commitment_id: uuid.UUID) -> Commitment | None:
 
 
 async def of_person(pool: Any, person: bytes) -> list[Commitment]:
-    """Return what a person signed, the latest first."""
+    """Return what a person signed, by whichever of their identifiers, the latest first."""
     rows = await pool.fetch(
-        f"{_SELECT} WHERE c.person = $1 ORDER BY c.signed_at DESC, c.id LIMIT 200", person
+        f"{_SELECT} WHERE c.person = ANY($1) ORDER BY c.signed_at DESC, c.id LIMIT 200",
+        await decided_identities(pool, person),
     )
     return [_commitment(row) for row in rows]
 

@@ -1,4 +1,4 @@
-"""One consent, step by step, as the once-only system of the EU does it: request, preview, release.
+"""One consent, step by step, as the once-only system of the EU does it: request, preview, release, or withdrawal.
 
 Nothing is asked before the person asks for it, and nothing reaches the department before the person has seen it and
 released it. Each step is recorded under the person, with the plan that it belongs to.
@@ -16,6 +16,8 @@ from typing import Any
 import orjson
 
 from exchange.audit.record import AccessRecord, prepare, record_within
+from exchange.consents.tables import unsettle
+from exchange.outcomes.tables import of_case
 from exchange.plans import offer_states, tables
 from exchange.plans.asking import Answer, payload, verdict
 from exchange.plans.errors import OfferNotOpen
@@ -74,7 +76,18 @@ async def request(exchange: Exchange, caller: Principal, offer_id: uuid.UUID, no
         _require(offer, now, "requested", "previewed")
         return offer
     _require(offer, now, "offered")
-    await exchange.recorder.record(_step("consent-requested", "requested", caller, offer, now))
+    await fetch(exchange, caller, offer, now)
+    return await _own(exchange, exchange.pool, caller, offer_id)
+
+
+async def fetch(exchange: Exchange, caller: Principal, offer: Offer, now: datetime, **facts: str) -> None:
+    """Record that the person asked, ask, and keep the answers sealed with the offer: steps 2 to 4 of `request`.
+
+    Args:
+        caller: the person, or the counter that they showed a code to.
+        facts: further members of the record.
+    """
+    await exchange.recorder.record(step("consent-requested", "requested", caller, offer, now, **facts))
     assert offer.questions is not None
     questions = orjson.loads(exchange.vault.open(offer.questions, place(offer.id, "questions")))
     asking = Principal(offer.client_id, offer.department, frozenset({Role.DEPARTMENT_SYSTEM}))
@@ -102,7 +115,6 @@ async def request(exchange: Exchange, caller: Principal, offer_id: uuid.UUID, no
             now,
             settles=all(settles for _answer, settles in found),
         )
-        return await _own(exchange, connection, caller, offer_id)
 
 
 async def preview(
@@ -112,7 +124,7 @@ async def preview(
     async with exchange.pool.acquire() as connection, connection.transaction():
         offer = await _own(exchange, connection, caller, offer_id, lock=True)
         _require(offer, now, "requested", "previewed")
-        await record_within(connection, _step("consent-previewed", "answered", caller, offer, now))
+        await record_within(connection, step("consent-previewed", "answered", caller, offer, now))
         await offer_states.move(connection, offer.id, "previewed", now)
         offer = await _own(exchange, connection, caller, offer_id)
     return offer, evidence_of(exchange, offer)
@@ -125,12 +137,21 @@ async def release(exchange: Exchange, caller: Principal, offer_id: uuid.UUID, no
         if offer.state == "released":
             return offer
         _require(offer, now, "previewed")
-        await record_within(connection, _step("consent-released", "released", caller, offer, now))
-        await offer_states.move(connection, offer.id, "released", now)
-        if not offer.settles:
-            await tables.left_to_bring(connection, offer.plan, offer.material, "mismatch")
-        await tables.settle_if_done(connection, offer.plan, offer.material, now)
+        await let_go(connection, caller, offer, now)
         return await _own(exchange, connection, caller, offer_id)
+
+
+async def let_go(connection: Any, caller: Principal, offer: Offer, now: datetime, **facts: str) -> None:
+    """Release a previewed offer within a transaction that holds it.
+
+    Args:
+        caller, facts: as of `fetch`.
+    """
+    await record_within(connection, step("consent-released", "released", caller, offer, now, **facts))
+    await offer_states.move(connection, offer.id, "released", now)
+    if not offer.settles:
+        await tables.left_to_bring(connection, offer.plan, offer.material, "mismatch")
+    await tables.settle_if_done(connection, offer.plan, offer.material, now)
 
 
 async def refuse(exchange: Exchange, caller: Principal, offer_id: uuid.UUID, now: datetime) -> Offer:
@@ -140,9 +161,34 @@ async def refuse(exchange: Exchange, caller: Principal, offer_id: uuid.UUID, now
         if offer.state == "refused":
             return offer
         _require(offer, now, "offered", "requested", "previewed")
-        await record_within(connection, _step("consent-refused", "refused", caller, offer, now))
+        await record_within(connection, step("consent-refused", "refused", caller, offer, now))
         await offer_states.move(connection, offer.id, "refused", now)
         await tables.left_to_bring(connection, offer.plan, offer.material, "consent-refused")
+        return await _own(exchange, connection, caller, offer_id)
+
+
+async def withdraw(exchange: Exchange, caller: Principal, offer_id: uuid.UUID, now: datetime) -> Offer:
+    """Take a release back: from now on the department gets nothing of it, and the material is to be brought.
+
+    What was decided before stands, and so does what the department has filed by then.
+
+    Raises:
+        NotFound: as it says.
+        OfferNotOpen: it is not released, or the case is decided.
+    """
+    async with exchange.pool.acquire() as connection, connection.transaction():
+        offer = await _own(exchange, connection, caller, offer_id, lock=True)
+        if offer.state == "withdrawn":
+            return offer
+        if offer.state != "released":
+            raise OfferNotOpen(_("it is {state}"), state=offer.standing(now))
+        if await of_case(connection, offer.department, offer.matter, offer.case_ref) is not None:
+            raise OfferNotOpen(_("the case is decided"))
+        await record_within(connection, step("consent-withdrawn", "withdrawn", caller, offer, now))
+        await offer_states.move(connection, offer.id, "withdrawn", now)
+        await unsettle(
+            connection, offer.department, offer.matter, offer.case_ref, offer.material, offer.records
+        )
         return await _own(exchange, connection, caller, offer_id)
 
 
@@ -155,8 +201,12 @@ def evidence_of(exchange: Exchange, offer: Offer) -> list[Evidence]:
 
 
 def asked_for(exchange: Exchange, offer: Offer) -> list[dict[str, Any]]:
-    """Return what an offer would ask, without the identifiers: resources, and fields or claims by name."""
-    assert offer.questions is not None
+    """Return what an offer would ask, without the identifiers: resources, and fields or claims by name.
+
+    Nothing of an offer so old that what its plan kept was deleted; its records stay.
+    """
+    if offer.questions is None:
+        return []
     questions: Sequence[dict[str, Any]] = orjson.loads(
         exchange.vault.open(offer.questions, place(offer.id, "questions"))
     )
@@ -195,7 +245,10 @@ async def _ask(
     return answer, verdict(leaf, answer).state is State.SETTLED
 
 
-def _step(event: str, outcome: str, caller: Principal, offer: Offer, now: datetime) -> AccessRecord:
+def step(
+    event: str, outcome: str, caller: Principal, offer: Offer, now: datetime, **facts: str
+) -> AccessRecord:
+    """Make the record of a step, under the person whom it is about."""
     return prepare(
         event,
         outcome,
@@ -209,4 +262,5 @@ def _step(event: str, outcome: str, caller: Principal, offer: Offer, now: dateti
         case=offer.case_ref,
         to_department=offer.department,
         records=[str(each) for each in offer.records],
+        **facts,
     )

@@ -18,7 +18,10 @@ class AskedFor(BaseModel):
 
 
 class ConsentShown(BaseModel):
-    """A consent; `state`: offered, requested, previewed, released, refused, expired or superseded."""
+    """A consent; `state`: offered, requested, previewed, released, withdrawn, refused, expired or superseded.
+
+    `by_code`: a code of the person's may stand for the release. `presented_at`: when they were identified at a counter.
+    """
 
     id: UUID
     state: str
@@ -30,6 +33,8 @@ class ConsentShown(BaseModel):
     asks: list[AskedFor]
     made_at: datetime
     expires_at: datetime
+    by_code: bool
+    presented_at: datetime | None
 
 
 class Consents(BaseModel):
@@ -51,3 +56,31 @@ class ConsentPreview(ConsentShown):
     """A consent, with exactly what would go to the department."""
 
     evidence: list[EvidenceShown]
+
+
+class ConsentCodeShown(BaseModel):
+    """A code that releases `consents` once, until `expires_at`; shown as the QR code of its text."""
+
+    id: UUID
+    code: str
+    consents: list[UUID]
+    department: str
+    matter: str
+    case: str
+    expires_at: datetime
+
+
+class ConsentStands(BaseModel):
+    """How a consent stands, as far as a counter needs to know."""
+
+    id: UUID
+    material: str
+    state: str
+
+
+class CodePresented(BaseModel):
+    """What a code brought: `identified` (the person decides on their own device) or `released`."""
+
+    id: UUID
+    result: str
+    consents: list[ConsentStands]

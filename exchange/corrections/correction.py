@@ -52,7 +52,7 @@ class Correction:
     """A report of a wrong value.
 
     What was said, by whom identified, with which evidence, and the answer's reason may hold people's data: they
-    are sealed, and stand in `sealed` and `answer_sealed` only (`said.py`).
+    are sealed, and stand in `sealed` and `answer_sealed` only (`said.py`), None once that was forgotten.
 
     Args:
         client_id: who reported: a system, or a person by the name that their issuer gives them; `department`: of the
@@ -79,7 +79,7 @@ class Correction:
     value: bytes | None
     value_since: datetime | None
     source: str | None
-    sealed: bytes
+    sealed: bytes | None
     state: State
     reported_at: datetime
     due_on: date | None

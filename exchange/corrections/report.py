@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -28,6 +28,7 @@ from exchange.grants.grant import FieldNotGranted, NotGranted
 from exchange.grants.tables import of_client
 from exchange.ports import Exchange
 from exchange.queries.authorise import canonical_subject
+from exchange.registers.aliases import decided_identities
 from foundation.errors import DomainError, NotFound
 from foundation.identity.principals import Principal, Role
 from foundation.identity.tables import has_systems
@@ -101,7 +102,8 @@ async def report(exchange: Exchange, caller: Principal, wanted: Report, now: dat
             )
             return new
         known = await tables.find(connection, wanted.id)
-    if known is None or not _same(exchange, known, caller, new, told):
+        theirs = await identities_of(connection, caller)
+    if known is None or not reported(known, caller, theirs) or not _same(exchange, known, new, told, theirs):
         raise CorrectionIdTaken(_("another report has this id"), pointer="/id")
     return known
 
@@ -144,8 +146,10 @@ async def add_to(
         NotFound, CorrectionStateWrong: as they say.
     """
 
+    theirs = await identities_of(exchange.pool, caller)
+
     async def change(known: Correction) -> Correction:
-        _require_reporter(known, caller)
+        _require_reporter(known, caller, theirs)
         told = open_told(exchange.vault, known.id, known.sealed)
         if known.state is State.OPEN and len(told.said) > 1 and told.said[-1] == said:
             return known
@@ -160,17 +164,24 @@ async def withdraw(
 ) -> Correction:
     """Take a report back; again changes nothing. Raises NotFound, CorrectionStateWrong."""
 
+    theirs = await identities_of(exchange.pool, caller)
+
     async def change(known: Correction) -> Correction:
-        _require_reporter(known, caller)
+        _require_reporter(known, caller, theirs)
         return known if known.state is State.WITHDRAWN else withdrawn(known)
 
     return await _change(exchange, caller, correction_id, "withdrawn", change, now)
 
 
-def reported(known: Correction, caller: Principal) -> bool:
-    """True for who made a report: the person, or any system of the department."""
+async def identities_of(connection: Any, caller: Principal) -> list[bytes]:
+    """Return all identifiers that the person stands under who calls; none for a system."""
+    return [] if caller.subject is None else await decided_identities(connection, caller.subject)
+
+
+def reported(known: Correction, caller: Principal, theirs: Collection[bytes]) -> bool:
+    """True for who made a report: the person, by whichever of `theirs`, or any system of the department."""
     if caller.subject is not None:
-        return known.reporter == caller.subject
+        return known.reporter in theirs
     return known.reporter is None and bool(known.department) and known.department == caller.department
 
 
@@ -218,8 +229,8 @@ async def _require_granted(exchange: Exchange, caller: Principal, wanted: Report
         raise FieldNotGranted(_("field {field} is not in the grant"), pointer="/field", field=wanted.field)
 
 
-def _require_reporter(known: Correction, caller: Principal) -> None:
-    if not reported(known, caller):
+def _require_reporter(known: Correction, caller: Principal, theirs: Collection[bytes]) -> None:
+    if not reported(known, caller, theirs):
         raise NotFound(_("no such report"))
 
 
@@ -264,14 +275,16 @@ def _facts(of: Correction) -> dict[str, Any]:
     }
 
 
-def _same(exchange: Exchange, known: Correction, caller: Principal, new: Correction, told: Told) -> bool:
-    if not reported(known, caller) or (known.resource, known.subject, known.field) != (
-        new.resource,
-        new.subject,
-        new.field,
-    ):
+def _same(
+    exchange: Exchange, known: Correction, new: Correction, told: Told, theirs: Collection[bytes]
+) -> bool:
+    if (known.resource, known.field) != (new.resource, new.field):
         return False
-    return open_told(exchange.vault, known.id, known.sealed).said[:1] == told.said
+    # A person who reports again by another identifier of theirs still reports of themselves.
+    if known.subject != new.subject and not {known.subject, new.subject} <= set(theirs):
+        return False
+    # What was said may be forgotten by now; then it cannot be another.
+    return known.sealed is None or open_told(exchange.vault, known.id, known.sealed).said[:1] == told.said
 
 
 async def _record_refusal(

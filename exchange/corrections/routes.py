@@ -22,7 +22,16 @@ from exchange.audit.record import prepare
 from exchange.corrections import tables
 from exchange.corrections.correction import Correction, State
 from exchange.corrections.held import held
-from exchange.corrections.report import Report, add_to, answer, answers, report, reported, withdraw
+from exchange.corrections.report import (
+    Report,
+    add_to,
+    answer,
+    answers,
+    identities_of,
+    report,
+    reported,
+    withdraw,
+)
 from exchange.corrections.said import Said, open_reason, open_told
 from exchange.ports import Exchange
 from exchange.problems import EXCHANGE_PROBLEMS
@@ -255,7 +264,8 @@ async def one(
     exchange: Exchange = request.app.state.exchange
     known = await tables.find(exchange.pool, correction_id)
     to_answer = known is not None and await answers(exchange, known, caller)
-    if known is None or not (to_answer or reported(known, caller)):
+    theirs = await identities_of(exchange.pool, caller)
+    if known is None or not (to_answer or reported(known, caller, theirs)):
         raise NotFound(_("no such report"))
     await _record_reading(exchange, caller, known)
     shown = _opened(exchange, known)
@@ -341,9 +351,11 @@ async def own(
         prepare("own-view", "answered", caller, datetime.now(UTC), subject=caller.subject)
     )
     found = await tables.about(exchange.pool, caller.subject, limit)
+    theirs = await identities_of(exchange.pool, caller)
     return {
         "corrections": [
-            _opened(exchange, each) if reported(each, caller) else _shown(exchange, each) for each in found
+            _opened(exchange, each) if reported(each, caller, theirs) else _shown(exchange, each)
+            for each in found
         ]
     }
 

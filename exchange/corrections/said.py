@@ -44,8 +44,10 @@ def seal_told(vault: Vault, correction: uuid.UUID, told: Told) -> bytes:
     return vault.seal(orjson.dumps(document), _place(correction))
 
 
-def open_told(vault: Vault, correction: uuid.UUID, sealed: bytes) -> Told:
-    """Open what `seal_told` sealed; raises SealBroken where it was altered or moved."""
+def open_told(vault: Vault, correction: uuid.UUID, sealed: bytes | None) -> Told:
+    """Open what `seal_told` sealed; raises SealBroken where it was altered or moved. Forgotten, nothing was said."""
+    if sealed is None:
+        return Told(None, ())
     document: dict[str, Any] = orjson.loads(vault.open(sealed, _place(correction)))
     return Told(document["identifier"], tuple(Said(**each) for each in document["said"]))
 

@@ -30,7 +30,7 @@ correction_report = Table(
     Column("value", BYTEA),
     Column("value_since", TIMESTAMP(timezone=True)),
     Column("source", Text),
-    Column("sealed", BYTEA, nullable=False),
+    Column("sealed", BYTEA),
     Column("state", Text, nullable=False),
     Column("reported_at", TIMESTAMP(timezone=True), nullable=False),
     Column("due_on", Date),
@@ -53,6 +53,12 @@ Index(
     "correction_report_task",
     correction_report.c.looked_at,
     postgresql_where=text("state = 'corrected' AND task_closed_at IS NULL"),
+)
+
+Index(
+    "correction_report_kept",
+    correction_report.c.reported_at,
+    postgresql_where=text("sealed IS NOT NULL"),
 )
 
 correction_notice = Table(
@@ -193,6 +199,23 @@ async def take_tasks(connection: Any, before: datetime, limit: int) -> list[Corr
         limit,
     )
     return [_correction(row) for row in rows]
+
+
+async def forget(connection: Any, before: datetime, limit: int) -> int:
+    """Delete what was said in reports that ended before a moment; return of how many.
+
+    A report waits for nobody once it was withdrawn or confirmed, or its value put right; one that needs more ends when
+    its department has said so. What the register showed, and what became of the report, stay.
+    """
+    rows = await connection.fetch(
+        "UPDATE exchange.correction_report SET sealed = NULL, answer_sealed = NULL WHERE id IN"
+        " (SELECT id FROM exchange.correction_report WHERE sealed IS NOT NULL AND reported_at < $1"
+        "  AND state <> 'open' AND (state <> 'corrected' OR task_closed_at IS NOT NULL)"
+        "  AND coalesce(task_closed_at, answered_at, reported_at) < $1 LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING 1",
+        before,
+        limit,
+    )
+    return len(rows)
 
 
 async def add_notice(connection: Any, correction_id: uuid.UUID, to: Recipient, now: datetime) -> int:

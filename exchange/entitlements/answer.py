@@ -15,6 +15,7 @@ from exchange.entitlements import tables
 from exchange.entitlements.tables import Found, Run
 from exchange.outbox.deliver import tell
 from exchange.ports import Exchange
+from exchange.registers.aliases import decided_identities
 from exchange.registers.schemas import load_registers, opened
 from foundation.civil import civil_date
 from foundation.errors import DomainError, NotFound
@@ -53,7 +54,9 @@ async def answer(
     try:
         async with exchange.pool.acquire() as connection, connection.transaction():
             found = await tables.find(connection, found_id, today)
-            if found is None or found.subject != caller.subject or found.told_at is None:
+            assert caller.subject is not None
+            theirs = await decided_identities(connection, caller.subject)
+            if found is None or found.subject not in theirs or found.told_at is None:
                 raise NotFound(_("you were told of no such benefit"))
             if found.state == said:
                 return

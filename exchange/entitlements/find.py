@@ -1,13 +1,17 @@
 """Going through the register of persons for those who are entitled, page by page.
 
-A page is one transaction: who was found, the access record of each, and how far the run came. So a run that dies goes
-on where it was, finds nobody twice and records nobody twice. Of those who are not entitled nothing is kept.
+Each page is looked at as a whole: its rows in one query, what stands elsewhere in one question for all of them, and
+what came of it in one statement. A page is one transaction: who was found, the access record of each, and how far the
+run came. So a run that dies goes on where it was, finds nobody twice and records nobody twice. Of those who are not
+entitled nothing is kept.
 """
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -29,8 +33,10 @@ from exchange.registers.schemas import opened
 from foundation.civil import civil_date
 from foundation.errors import DomainError
 from foundation.identity.principals import Principal, Role
+from foundation.sensitive import Vault
 
-PAGE = 500
+PAGE = 2_000
+"""Rows of one transaction, which is all that is held in memory of a register."""
 PERSONS = "persons"
 
 
@@ -88,49 +94,102 @@ async def _page(exchange: Exchange, connection: Any, run: Run, now: datetime) ->
         return
     rows = await tables.persons_after(connection, run.last, PAGE)
     today = civil_date(now)
-    found = []
-    for subject, content, sealed in rows:
-        try:
-            (grant, *_others) = for_subject(grants, division_of(PERSONS, content))
-        except SubjectNotCovered:
-            continue
-        values = opened(exchange.vault, resource.register, subject, content, sealed)
-        if await _entitled(exchange, claims, subject, values, today):
-            found.append(_found(exchange, run, subject, values, resource, grant))
-            await record_within(
-                connection,
-                prepare(
-                    "entitlement-found",
-                    "found",
-                    asking(run),
-                    now,
-                    subject=subject,
-                    run=str(run.id),
-                    rule=rule.id,
-                    rule_version=rule.version,
-                    grant=str(grant.id),
-                    matter=rule.matter,
-                    purpose=grant.purpose,
-                ),
-            )
-    await tables.add_found(connection, found, now)
+    screened = await asyncio.to_thread(_screened, exchange.vault, rows, resource, claims, grants, today)
+    entitled = await _elsewhere_too(exchange, claims, screened, today)
+    found = await asyncio.to_thread(_all_found, exchange, run, resource, entitled)
+    records = [
+        prepare(
+            "entitlement-found",
+            "found",
+            asking(run),
+            now,
+            subject=each.subject,
+            run=str(run.id),
+            rule=rule.id,
+            rule_version=rule.version,
+            grant=str(each.grant.id),
+            matter=rule.matter,
+            purpose=each.grant.purpose,
+        )
+        for each in entitled
+    ]
+    if found:
+        await record_within(connection, *records)
+        await tables.add_found(connection, found, now)
     if rows:
         await tables.went_on(connection, run.id, rows[-1][0], len(rows), now)
     if len(rows) < PAGE:
         await tables.ended(connection, run.id, "review", None, now)
 
 
-async def _entitled(
-    exchange: Exchange, claims: Sequence[Claim], subject: bytes, values: dict[str, Any], today: date
-) -> bool:
-    results = compare(claims, values, today)
-    if any(verdict is not Verdict.MATCH for verdict in results.values()):
-        return False
-    if len(results) == len(claims):
-        return True
-    elsewhere = [claim for claim in claims if claim.name not in results]
-    (told,) = await look_elsewhere(exchange, [About(elsewhere, [subject])], today)
-    return all(verdict is Verdict.MATCH for verdict, _source in told.values())
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Somebody whose own row fulfils a rule, and the grant that covers them."""
+
+    subject: bytes
+    values: dict[str, Any]
+    grant: Grant
+
+
+def _screened(
+    vault: Vault,
+    rows: Sequence[tuple[bytes, dict[str, Any], bytes | None]],
+    resource: Resource,
+    claims: Sequence[Claim],
+    grants: Sequence[Grant],
+    today: date,
+) -> list[Candidate]:
+    """Return whose own rows fulfil the claims that rows answer.
+
+    What stands in clear is looked at first: a row that fails there is not opened.
+    """
+    register = resource.register
+    clear = [claim for claim in claims if claim.fields and not register.sensitive.intersection(claim.needs)]
+    by_division: dict[str | None, Grant | None] = {}
+    found = []
+    for subject, content, sealed in rows:
+        division = division_of(PERSONS, content)
+        if division not in by_division:
+            by_division[division] = _covering(grants, division)
+        grant = by_division[division]
+        if grant is None or not _all_match(compare(clear, content, today)):
+            continue
+        values = opened(vault, register, subject, content, sealed)
+        if _all_match(compare(claims, values, today)):
+            found.append(Candidate(subject, values, grant))
+    return found
+
+
+def _covering(grants: Sequence[Grant], division: str | None) -> Grant | None:
+    try:
+        return for_subject(grants, division)[0]
+    except SubjectNotCovered:
+        return None
+
+
+def _all_match(results: Mapping[str, Verdict]) -> bool:
+    return all(verdict is Verdict.MATCH for verdict in results.values())
+
+
+async def _elsewhere_too(
+    exchange: Exchange, claims: Sequence[Claim], screened: Sequence[Candidate], today: date
+) -> list[Candidate]:
+    """Return who fulfils, too, what stands in no row: licences, entries; asked about all of them at once."""
+    elsewhere = [claim for claim in claims if not claim.fields]
+    if not elsewhere or not screened:
+        return list(screened)
+    told = await look_elsewhere(exchange, [About(elsewhere, [each.subject]) for each in screened], today)
+    return [
+        each
+        for each, results in zip(screened, told, strict=True)
+        if _all_match({name: verdict for name, (verdict, _source) in results.items()})
+    ]
+
+
+def _all_found(
+    exchange: Exchange, run: Run, resource: Resource, entitled: Sequence[Candidate]
+) -> list[Found]:
+    return [_found(exchange, run, each.subject, each.values, resource, each.grant) for each in entitled]
 
 
 def _found(

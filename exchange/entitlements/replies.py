@@ -32,7 +32,7 @@ class FoundShown(BaseModel):
     """Somebody who is entitled: what the grant discloses of them, masked.
 
     `state`: found; declined or told; accepted or refused by themselves; lapsed, where no answer came until
-    `answer_until`. `due_at`: since when the benefit is to be given.
+    `answer_until`. `due_at`: since when the benefit is to be given. `values`: null once they are no longer kept.
     """
 
     id: UUID
@@ -41,7 +41,7 @@ class FoundShown(BaseModel):
     answer_until: date | None
     answered_at: datetime | None
     due_at: datetime | None
-    values: dict[str, Any]
+    values: dict[str, Any] | None
 
 
 class FoundPage(BaseModel):

@@ -144,7 +144,9 @@ async def found(
                 "answer_until": each.answer_until,
                 "answered_at": each.answered_at,
                 "due_at": each.due_at,
-                "values": orjson.loads(exchange.vault.open(each.sealed, place(each.id))),
+                "values": None
+                if each.sealed is None
+                else orjson.loads(exchange.vault.open(each.sealed, place(each.id))),
             }
             for each in page
         ],

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Column, Date, ForeignKey, Index, Integer, Table, Text, text
 from sqlalchemy.dialects.postgresql import BYTEA, TIMESTAMP, UUID
 
+from exchange.registers.aliases import decided_identities
 from exchange.registers.tables import metadata
 
 run = Table(
@@ -37,7 +38,7 @@ found = Table(
     Column("id", UUID, primary_key=True),
     Column("run", UUID, ForeignKey("exchange.entitlement_run.id"), nullable=False),
     Column("subject", BYTEA, nullable=False),
-    Column("sealed", BYTEA, nullable=False),
+    Column("sealed", BYTEA),
     Column("state", Text, nullable=False),
     Column("changed_at", TIMESTAMP(timezone=True), nullable=False),
     Column("told_at", TIMESTAMP(timezone=True)),
@@ -47,6 +48,7 @@ found = Table(
     Index("entitlement_found_run", "run", "id"),
     Index("entitlement_found_subject", "subject"),
 )
+Index("entitlement_found_kept", found.c.changed_at, postgresql_where=text("sealed IS NOT NULL"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Somebody who is entitled. `sealed` is what the department sees of them.
+    """Somebody who is entitled. `sealed` is what the department sees of them, None once that was forgotten.
 
     Args:
         state: found; declined or told by the department; accepted or refused by the person, or lapsed, where an answer
@@ -80,7 +82,7 @@ class Found:
     id: uuid.UUID
     run: uuid.UUID
     subject: bytes
-    sealed: bytes
+    sealed: bytes | None
     state: str
     told_at: datetime | None = None
     answer_until: date | None = None
@@ -174,10 +176,16 @@ async def ended(connection: Any, run_id: uuid.UUID, state: str, problem: str | N
 
 async def add_found(connection: Any, new: Sequence[Found], now: datetime) -> None:
     """Store whom a run found."""
-    await connection.executemany(
+    await connection.execute(
         "INSERT INTO exchange.entitlement_found (id, run, subject, sealed, state, changed_at)"
-        " VALUES ($1, $2, $3, $4, $5, $6)",
-        [(each.id, each.run, each.subject, each.sealed, each.state, now) for each in new],
+        " SELECT id, run, subject, sealed, state, $6 FROM unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::bytea[],"
+        " $5::text[]) AS f (id, run, subject, sealed, state)",
+        [each.id for each in new],
+        [each.run for each in new],
+        [each.subject for each in new],
+        [each.sealed for each in new],
+        [each.state for each in new],
+        now,
     )
 
 
@@ -273,13 +281,33 @@ async def answered(connection: Any, found_id: uuid.UUID, now: datetime, *, accep
     )
 
 
+async def forget(connection: Any, before: datetime, limit: int) -> int:
+    """Delete what departments see of those with whom nothing has happened since a moment; return of how many.
+
+    Who is still asked for an answer is kept. That somebody was found, and what became of it, stays, and so does whom to
+    give a benefit that is due: they are looked up in the register.
+    """
+    rows = await connection.fetch(
+        "UPDATE exchange.entitlement_found SET sealed = NULL WHERE id IN (SELECT id FROM exchange.entitlement_found"
+        " WHERE changed_at < $1 AND sealed IS NOT NULL"
+        " AND NOT (state = 'told' AND answer_until IS NOT NULL AND answer_until >= $1::date)"
+        " LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING 1",
+        before,
+        limit,
+    )
+    return len(rows)
+
+
 async def told_to(pool: Any, person: bytes, day: date) -> list[dict[str, Any]]:
-    """Return what a person was told that they are entitled to, as it stands on a day, the latest first."""
+    """Return what a person was told that they are entitled to, as it stands on a day, the latest first.
+
+    By whichever of their identifiers.
+    """
     rows = await pool.fetch(
         f"SELECT f.id, r.rule, r.department, {_state('$2')} AS state, f.told_at, f.answer_until, f.answered_at,"  # noqa: S608 -- ours
         " f.due_at FROM exchange.entitlement_found f JOIN exchange.entitlement_run r ON r.id = f.run"
-        " WHERE f.subject = $1 AND f.told_at IS NOT NULL ORDER BY f.told_at DESC, f.id",
-        person,
+        " WHERE f.subject = ANY($1) AND f.told_at IS NOT NULL ORDER BY f.told_at DESC, f.id",
+        await decided_identities(pool, person),
         day,
     )
     return [dict(row) for row in rows]

@@ -88,6 +88,7 @@ class Material:
 
     Args:
         consent: evidence goes out only by the applicant's explicit request, after they saw it.
+        consent_by_code: a code that they made for it, after they saw it, may stand for their release.
         may_follow_days: working days within which it may follow (容缺受理); None: it may not.
         evidence: what can take its place; None: nothing known.
     """
@@ -99,6 +100,7 @@ class Material:
     may_follow_days: int | None
     legal_basis: str | None
     evidence: Evidence | None
+    consent_by_code: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,7 @@ def _material(document: Mapping[str, Any]) -> Material:
         may_follow_days=document.get("may_follow_days"),
         legal_basis=document.get("legal_basis"),
         evidence=None if evidence is None else _evidence(evidence, 0),
+        consent_by_code=document.get("consent_by_code", False),
     )
 
 

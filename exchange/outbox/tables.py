@@ -28,6 +28,7 @@ outbox = Table(
     Column("last_failure", Text),
 )
 Index("outbox_kept", outbox.c.delivered_at, postgresql_where=text("sealed IS NOT NULL"))
+Index("outbox_dead", outbox.c.dead_at, postgresql_where=text("dead_at IS NOT NULL AND sealed IS NOT NULL"))
 Index("outbox_due", outbox.c.next_attempt_at, postgresql_where=text("next_attempt_at IS NOT NULL"))
 
 
@@ -113,14 +114,27 @@ async def failed(
 
 
 async def revive(connection: Any, message_id: uuid.UUID, now: datetime) -> bool:
-    """Let a dead message be tried again, counting from the beginning; False if it is not dead."""
+    """Let a dead message be tried again, counting from the beginning; False if it is not dead, or has no text."""
     found = await connection.fetchval(
         "UPDATE exchange.outbox SET next_attempt_at = $2, dead_at = NULL, attempts = 0"
-        " WHERE id = $1 AND dead_at IS NOT NULL RETURNING 1",
+        " WHERE id = $1 AND dead_at IS NOT NULL AND sealed IS NOT NULL RETURNING 1",
         message_id,
         now,
     )
     return found is not None
+
+
+async def revive_all(connection: Any, target: str | None, message_id: uuid.UUID | None, now: datetime) -> int:
+    """Let dead messages be tried again, to one target or to all, one or all of them; return how many."""
+    rows = await connection.fetch(
+        "UPDATE exchange.outbox SET next_attempt_at = $3, dead_at = NULL, attempts = 0 WHERE dead_at IS NOT NULL"
+        " AND sealed IS NOT NULL AND ($1::text IS NULL OR target = $1) AND ($2::uuid IS NULL OR id = $2)"
+        " RETURNING 1",
+        target,
+        message_id,
+        now,
+    )
+    return len(rows)
 
 
 async def forget(connection: Any, before: datetime, limit: int) -> int:
@@ -128,6 +142,17 @@ async def forget(connection: Any, before: datetime, limit: int) -> int:
     rows = await connection.fetch(
         "UPDATE exchange.outbox SET sealed = NULL WHERE id IN (SELECT id FROM exchange.outbox"
         " WHERE delivered_at < $1 AND sealed IS NOT NULL LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING 1",
+        before,
+        limit,
+    )
+    return len(rows)
+
+
+async def forget_dead(connection: Any, before: datetime, limit: int) -> int:
+    """Delete the text of messages that were given up before a moment; return of how many. That they were stays."""
+    rows = await connection.fetch(
+        "UPDATE exchange.outbox SET sealed = NULL WHERE id IN (SELECT id FROM exchange.outbox"
+        " WHERE dead_at < $1 AND sealed IS NOT NULL LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING 1",
         before,
         limit,
     )

@@ -39,6 +39,12 @@ class OutcomeStands(DomainError):
     code = "outcome-stands"
 
 
+class ApplicantForgotten(DomainError):
+    """The identifier of a supervised applicant was deleted when its time was over."""
+
+    code = "applicant-forgotten"
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What was decided, as told: `applicant` is the identifier of the matter's applicant."""
@@ -123,6 +129,7 @@ async def take_task(
 
     Raises:
         NotFound: it supervises nothing of that name.
+        ApplicantForgotten: the identifier was deleted when its time was over; recorded, too.
     """
     async with exchange.pool.acquire() as connection, connection.transaction():
         found = await tables.find_task(connection, caller.department, outcome_id)
@@ -133,7 +140,7 @@ async def take_task(
             connection,
             prepare(
                 "supervision-task",
-                "answered",
+                "answered" if task.applicant is not None else "forgotten",
                 caller,
                 now,
                 subject=outcome.applicant,
@@ -144,6 +151,8 @@ async def take_task(
             ),
         )
         await tables.seen(connection, outcome_id, now)
+    if task.applicant is None:
+        raise ApplicantForgotten(_("the identifier was deleted at the time that was set for it"))
     return task, outcome, exchange.vault.open(task.applicant, place(outcome_id)).decode()
 
 

@@ -125,7 +125,8 @@ async def supervised(
     openapi_extra=audited("supervision-task"),
     response_model=SupervisedTask,
     responses=documented(
-        EXCHANGE_PROBLEMS, ["token-missing", "role-missing", "invalid-request", "not-found"]
+        EXCHANGE_PROBLEMS,
+        ["token-missing", "role-missing", "invalid-request", "not-found", "applicant-forgotten"],
     ),
     summary="Whom a task is about",
 )

@@ -40,11 +40,12 @@ supervision_task = Table(
     Column("outcome", UUID, ForeignKey("exchange.case_outcome.id"), primary_key=True),
     Column("department", Text, nullable=False),
     Column("applicant_kind", Text, nullable=False),
-    Column("applicant", BYTEA, nullable=False),
+    Column("applicant", BYTEA),
     Column("made_at", TIMESTAMP(timezone=True), nullable=False),
     Column("seen_at", TIMESTAMP(timezone=True)),
     Index("supervision_task_department", "department", "made_at"),
 )
+Index("supervision_task_kept", supervision_task.c.made_at, postgresql_where=text("applicant IS NOT NULL"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A granted outcome that a department supervises; `applicant` is sealed."""
+    """A granted outcome that a department supervises; `applicant` is sealed, None once it was forgotten."""
 
     outcome: uuid.UUID
     department: str
     applicant_kind: str
-    applicant: bytes
+    applicant: bytes | None
     made_at: datetime
     seen_at: datetime | None
 
@@ -182,6 +183,21 @@ async def supervises(pool: Any, department: str, subject: bytes) -> bool:
         subject,
     )
     return found
+
+
+async def forget(connection: Any, before: datetime, limit: int) -> int:
+    """Delete the identifiers of those whose supervision began before a moment; return of how many.
+
+    The outcome stays under the blind index: prerequisites, and entries about the subject, go by it.
+    """
+    rows = await connection.fetch(
+        "UPDATE exchange.supervision_task SET applicant = NULL WHERE outcome IN (SELECT outcome"
+        " FROM exchange.supervision_task WHERE made_at < $1 AND applicant IS NOT NULL LIMIT $2"
+        " FOR UPDATE SKIP LOCKED) RETURNING 1",
+        before,
+        limit,
+    )
+    return len(rows)
 
 
 async def entered_by(connection: Any, entry_id: uuid.UUID, department: str, source: str) -> bytes | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from exchange.registers.aliases import decided_identities
+
 
 @dataclass(frozen=True, slots=True)
 class Following:
@@ -63,11 +65,11 @@ async def outstanding(
 
 
 async def of_person(pool: Any, applicant: bytes) -> list[Following]:
-    """Return what a person still has to bring."""
+    """Return what a person still has to bring, by whichever of their identifiers."""
     rows = await pool.fetch(
-        f"{_SELECT} WHERE p.applicant = $1 AND m.follows_until IS NOT NULL AND m.brought_at IS NULL"
+        f"{_SELECT} WHERE p.applicant = ANY($1) AND m.follows_until IS NOT NULL AND m.brought_at IS NULL"
         " ORDER BY m.follows_until LIMIT 200",
-        applicant,
+        await decided_identities(pool, applicant),
     )
     return [Following(**row) for row in rows]
 

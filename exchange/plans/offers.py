@@ -70,6 +70,7 @@ def offered(
                     case.blinded[role][1],
                     expires,
                     exchange.vault.seal(asks, place(offer_id, "questions")),
+                    material.consent_by_code,
                 )
             )
         signer = consenting_role(matter, case, "applicant")

@@ -440,6 +440,7 @@ def _shown(
     own = [each for each in offers if each.material == material_id]
     if consents := [str(each.id) for each in own if each.kind == "consent"]:
         said["consents"] = consents
+        said["consent_by_code"] = material.consent_by_code
     if row.state == State.BY_COMMITMENT.value:
         by_template = {each.template: str(each.id) for each in own if each.kind == "commitment"}
         said["commitments"] = [

@@ -13,6 +13,7 @@ class PlannedMaterial(BaseModel):
 
     `state`: brought, settled, by-consent, by-commitment, may-follow or to-bring. `reasons`: why what would have been
     better does not do. `answers`: places in the plan's `answers`. `follows_until`: the last moment of its last day.
+    `consent_by_code`: with `consents`, whether a code of the person's may stand for the release.
     """
 
     id: str
@@ -25,6 +26,7 @@ class PlannedMaterial(BaseModel):
     records: list[str] | None = None
     follows_until: str | None = None
     consents: list[str] | None = None
+    consent_by_code: bool | None = None
     commitments: list[dict[str, str | None]] | None = None
 
 

@@ -72,6 +72,8 @@ offer = Table(
     Column("evidence", BYTEA),
     Column("records", ARRAY(UUID), nullable=False, server_default="{}"),
     Column("settles", Boolean, nullable=False, server_default="true"),
+    Column("by_code", Boolean, nullable=False, server_default="false"),
+    Column("presented_at", TIMESTAMP(timezone=True)),
     Index("plan_offer_person", "person", "made_at"),
     Index("plan_offer_plan", "plan"),
 )
@@ -151,7 +153,7 @@ class MaterialRow:
 
 @dataclass(frozen=True, slots=True)
 class OfferRow:
-    """What a person may agree to; `questions` is sealed."""
+    """What a person may agree to; `questions` is sealed. `by_code`: a code of theirs may stand for it."""
 
     id: uuid.UUID
     material: str
@@ -160,6 +162,7 @@ class OfferRow:
     person: bytes
     expires_at: datetime
     questions: bytes | None
+    by_code: bool = False
 
 
 _KNOWN = """
@@ -267,11 +270,11 @@ async def add(
             await _supersede(connection, new)
         await connection.executemany(
             "INSERT INTO exchange.plan_offer (id, plan, material, kind, template, person, state, made_at, expires_at,"
-            " changed_at, questions) VALUES ($1, $2, $3, $4, $5, $6, 'offered', $7, $8, $7, $9)",
+            " changed_at, questions, by_code) VALUES ($1, $2, $3, $4, $5, $6, 'offered', $7, $8, $7, $9, $10)",
             [
                 (
                     each.id, new.id, each.material, each.kind, each.template, each.person, new.made_at,
-                    each.expires_at, each.questions,
+                    each.expires_at, each.questions, each.by_code,
                 )
                 for each in offers
             ],

@@ -62,6 +62,10 @@ class Prepared:
     subject: bytes
     claims: tuple[Claim, ...] = ()
 
+    def compared(self) -> list[tuple[str, str]]:
+        """Return name and first field of each claim that is held against the subject's row."""
+        return [(claim.name, claim.fields[0]) for claim in self.claims if claim.fields]
+
     def place(self, field: str) -> str:
         """Return the JSON pointer of what in the request takes a field."""
         for claim in self.claims:

@@ -37,6 +37,15 @@ def compare(claims: Iterable[Claim], values: Mapping[str, Any] | None, today: da
     return {claim.name: _verdict(claim, values, today) for claim in claims if claim.fields}
 
 
+def another_name(compared: Iterable[tuple[str, str]], results: Mapping[str, str]) -> bool:
+    """True when the subject bears another name than is claimed, as those find out who try identifiers out.
+
+    Args:
+        compared: name and field of each claim.
+    """
+    return any(field.endswith("name") and results[name] == Verdict.MISMATCH for name, field in compared)
+
+
 def _verdict(claim: Claim, values: Mapping[str, Any] | None, today: date) -> Verdict:
     if values is None:
         return Verdict.UNKNOWN

@@ -14,7 +14,7 @@ from exchange.queries.admit import Admitted
 from exchange.queries.answer import statement
 from exchange.queries.attest import Attested, attest
 from exchange.queries.authorise import Inquiry, Prepared, Question
-from exchange.queries.compare import Verdict
+from exchange.queries.compare import Verdict, another_name
 from exchange.queries.masking import hidden, masked
 from exchange.relaying.asked import Asked, Relayed, said_of_source
 from exchange.relaying.source import LiveSource
@@ -44,7 +44,7 @@ async def verify_live(
     assert isinstance(question, Question)
     relayed = await exchange.relays.ask(source, _asked(caller, prepared, admitted, question.claims, ()))
     results = {name: Verdict(result) for name, result in relayed.results.items()}
-    if not relayed.knows or another_name(prepared, results):
+    if not relayed.knows or another_name(prepared.compared(), results):
         await exchange.misses.note(caller.id, prepared.subject, now)
     told = {"claims": dict(question.claims), "results": dict(relayed.results)}
     said = said_of_source(source, relayed)
@@ -116,15 +116,6 @@ def disclosed(relayed: Relayed, concealed: Collection[str], details: Mapping[str
         relayed.values is not None,
         values,
         tuple(name for name, value in values.items() if value is not None and name in hiding),
-    )
-
-
-def another_name(prepared: Prepared, results: Mapping[str, Verdict]) -> bool:
-    """True when the subject bears another name than is claimed, as those find out who try identifiers out."""
-    return any(
-        results[claim.name] is Verdict.MISMATCH
-        for claim in prepared.claims
-        if claim.fields and claim.fields[0].endswith("name")
     )
 
 

@@ -11,9 +11,9 @@ from exchange.queries.admit import Admitted, admit
 from exchange.queries.answer import statement
 from exchange.queries.attest import attest, record_refusal
 from exchange.queries.authorise import Prepared, Question, prepare_question
-from exchange.queries.compare import Verdict, compare
+from exchange.queries.compare import Verdict, another_name, compare
 from exchange.queries.elsewhere import About, Told, look_elsewhere, require_known_types
-from exchange.queries.live import another_name, verify_live
+from exchange.queries.live import verify_live
 from foundation.civil import civil_date
 from foundation.errors import DomainError
 from foundation.identity.principals import Principal
@@ -53,7 +53,7 @@ async def verify(exchange: Exchange, caller: Principal, question: Question, now:
             return Answered(*await verify_live(exchange, caller, prepared, admitted, admitted.source, now))
         known, today = admitted.known, civil_date(now)
         results = compare(prepared.claims, None if known is None else known.values(), today)
-        if another_name(prepared, results):
+        if another_name(prepared.compared(), results):
             await exchange.misses.note(caller.id, prepared.subject, now)
     except DomainError as refusal:
         await record_refusal(exchange, Mode.VERIFY, caller, question, subject, refusal, now)

@@ -261,6 +261,25 @@ UNION SELECT a.alias FROM own JOIN exchange.alias a ON a.subject = own.subject W
 """
 
 
+_DECIDED = (
+    "SELECT a.alias FROM (VALUES ($1::bytea)) AS one (subject)"
+    f" JOIN {decided_with('one.subject')} ORDER BY a.alias"
+)
+
+
+async def decided_identities(connection: Any, subject: bytes) -> list[bytes]:
+    """Return all subjects that a person decided to be the one behind this one, which comes first.
+
+    What somebody may do with what is theirs follows these alone: that a row names another identifier lets that row be
+    found, but a mistyped number must not make anybody the one whose number it is.
+
+    Args:
+        connection: of asyncpg, or a pool.
+    """
+    found = await connection.fetch(_DECIDED, subject)
+    return [subject, *(other for (other,) in found)]
+
+
 async def row_of(connection: Any, table: str, subject: bytes) -> bytes:
     """Return the subject of the row that a question about a subject is answered from; itself if it leads nowhere.
 

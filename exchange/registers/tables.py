@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import struct
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
+from operator import add
 from typing import Any, NamedTuple
 
+import numpy as np
 from psycopg import Connection, sql
 from psycopg.errors import UniqueViolation
 from sqlalchemy import BigInteger, Column, Identity, Index, Integer, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TIMESTAMP, UUID
+
+from exchange.registers import additions
 
 metadata = MetaData(schema="exchange")
 
@@ -87,6 +91,16 @@ register_return = Table(
 )
 """Subjects that came back to a register, by its table, and as which version: numbered among the versions that ended."""
 
+register_addition = Table(
+    "register_addition",
+    metadata,
+    Column("register", Text, primary_key=True),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("subjects", BYTEA, nullable=False),
+    Column("added_at", TIMESTAMP(timezone=True), nullable=False),
+)
+"""Subjects that are new in a register, a batch in a row (`additions.note`); numbered likewise."""
+
 person, person_history, person_contribution = _register("person")
 legal_entity, legal_entity_history, legal_entity_contribution = _register("legal_entity")
 credential, credential_history, credential_contribution = _register("credential")
@@ -152,56 +166,72 @@ _COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_TRAILER = b"\xff\xff"
 _NULL = b"\xff\xff\xff\xff"
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-_FIRST = struct.Struct(
-    ">hi16siB"
-)  # eleven fields; subject; length of the content, and the version of its form
 _LENGTH = struct.Struct(">i")
-_JSON = struct.Struct(">iB")
-_MARK = struct.Struct(">i16siq")  # fingerprint; origin row
+_FIRST = np.dtype(  # fields of a row; subject; length of the content and version of its form
+    [("fields", ">i2"), ("size", ">i4"), ("subject", "V16"), ("length", ">i4"), ("form", "u1")]
+)
+_MARK = np.dtype([("size", ">i4"), ("mark", "V16"), ("row_size", ">i4"), ("row", ">i8")])
 _COPIED = (
     "subject, content, sealed, fingerprint, origin_row, provenance,"
     " source, run_id, origin_part, version, valid_from"
 )
 
-Spell = Callable[[bytes, bytes, bytes | None, bytes, int, bytes | None], bytes]
-"""Spells a row; the parameters are those of `StagedRow`."""
 
+class Speller:
+    """Spells rows of a batch as binary COPY takes them, each its subject's first version.
 
-def speller(source: str, run_id: uuid.UUID, part: str, now: datetime) -> Spell:
-    """Return what spells the rows of a batch as binary COPY takes them, each its subject's first version.
-
-    Spelled here in one piece, since a call for each value costs more than all else about a row.
+    Many rows at once, column by column, since a call for each value of a row costs more than all else about it.
     """
-    origin, place = source.encode(), part.encode()
-    tail = b"".join(
-        (
-            _LENGTH.pack(len(origin)) + origin,
-            _LENGTH.pack(16) + run_id.bytes,
-            _LENGTH.pack(len(place)) + place,
-            struct.pack(">ii", 4, 1),
-            struct.pack(">iq", 8, (now - _EPOCH) // timedelta(microseconds=1)),
+
+    def __init__(self, source: str, run_id: uuid.UUID, part: str, now: datetime) -> None:
+        origin, place = source.encode(), part.encode()
+        self._tail = b"".join(
+            (
+                _LENGTH.pack(len(origin)) + origin,
+                _LENGTH.pack(16) + run_id.bytes,
+                _LENGTH.pack(len(place)) + place,
+                struct.pack(">ii", 4, 1),
+                struct.pack(">iq", 8, (now - _EPOCH) // timedelta(microseconds=1)),
+            )
         )
-    )
-    first, length, json, mark = _FIRST.pack, _LENGTH.pack, _JSON.pack, _MARK.pack
 
     def spell(
-        subject: bytes,
-        content: bytes,
-        sealed: bytes | None,
-        fingerprint: bytes,
-        origin_row: int,
-        transforms: bytes | None,
-    ) -> bytes:
-        hidden = _NULL if sealed is None else length(len(sealed)) + sealed
-        if transforms is None:
-            provenance = _NULL
-        else:
-            provenance = b'{"transforms":%b}' % transforms
-            provenance = json(len(provenance) + 1, 1) + provenance
-        head = first(11, 16, subject, len(content) + 1, 1)
-        return b"".join((head, content, hidden, mark(16, fingerprint, 8, origin_row), provenance, tail))
+        self,
+        subjects: Sequence[bytes],
+        contents: Sequence[bytes],
+        sealed: Sequence[bytes | None],
+        fingerprints: Sequence[bytes],
+        origin_rows: Sequence[int],
+        transforms: Mapping[int, bytes],
+    ) -> list[bytes]:
+        """Return each row spelled; the parameters are those of `StagedRow`, for all rows.
 
-    return spell
+        Args:
+            transforms: by origin row.
+        """
+        rows = len(subjects)
+        first = np.empty(rows, _FIRST)
+        first["fields"], first["size"], first["form"] = 11, 16, 1
+        first["subject"] = np.frombuffer(b"".join(subjects), "V16")
+        first["length"] = np.fromiter(map(len, contents), np.int64, rows) + 1
+        mark = np.empty(rows, _MARK)
+        mark["size"], mark["row_size"], mark["row"] = 16, 8, origin_rows
+        mark["mark"] = np.frombuffer(b"".join(fingerprints), "V16")
+        if None in sealed:
+            hidden = [_NULL if one is None else _LENGTH.pack(len(one)) + one for one in sealed]
+        else:
+            lengths = np.fromiter(map(len, filter(None, sealed)), ">i4", rows)
+            hidden = list(map(add, _cut(lengths.tobytes(), 4), filter(None, sealed)))
+        plain = _NULL + self._tail
+        rest = [plain] * rows
+        if transforms:
+            rest = [self._provenance(transforms[row]) if row in transforms else plain for row in origin_rows]
+        heads, marks = _cut(first.tobytes(), _FIRST.itemsize), _cut(mark.tobytes(), _MARK.itemsize)
+        return list(map(b"".join, zip(heads, contents, hidden, marks, rest, strict=True)))
+
+    def _provenance(self, transforms: bytes) -> bytes:
+        provenance = b'{"transforms":%b}' % transforms
+        return _LENGTH.pack(len(provenance) + 1) + b"\1" + provenance + self._tail
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,14 +253,15 @@ class Spelled:
     ends: Sequence[int]
 
     @classmethod
-    def of(cls, rows: Iterable[tuple[bytes, bytes, bytes]]) -> Spelled:
-        """Put rows together, each as its subject, its fingerprint and itself."""
-        ordered = sorted(rows)
+    def of(cls, subjects: Sequence[bytes], fingerprints: Sequence[bytes], rows: Sequence[bytes]) -> Spelled:
+        """Put rows together, in the order of the first half of their subjects: it is as good as random."""
+        joined = b"".join(subjects)
+        order = np.argsort(np.frombuffer(joined, ">u8")[::2], kind="stable").tolist()
         return cls(
-            b"".join([subject for subject, _mark, _row in ordered]),
-            b"".join([mark for _subject, mark, _row in ordered]),
-            b"".join([row for _subject, _mark, row in ordered]),
-            list(accumulate([len(row) for _subject, _mark, row in ordered])),
+            b"".join([subjects[row] for row in order]),
+            b"".join([fingerprints[row] for row in order]),
+            b"".join([rows[row] for row in order]),
+            list(accumulate([len(rows[row]) for row in order])),
         )
 
     def __len__(self) -> int:
@@ -247,13 +278,17 @@ class Spelled:
         yield from zip(_cut(self.subjects), _cut(self.fingerprints), rows, strict=True)
 
 
-def _cut(joined: bytes) -> list[bytes]:
-    return [joined[at : at + 16] for at in range(0, len(joined), 16)]
+def _cut(joined: bytes, size: int = 16) -> list[bytes]:
+    return [joined[at : at + size] for at in range(0, len(joined), size)]
 
 
-def spelled(rows: Sequence[StagedRow], spell: Spell) -> Spelled:
+def spelled(rows: Sequence[StagedRow], speller: Speller) -> Spelled:
     """Spell rows."""
-    return Spelled.of((row.subject, row.fingerprint, spell(*row)) for row in rows)
+    if not rows:
+        return Spelled.of((), (), ())
+    subjects, contents, sealed, marks, origins, _ = zip(*rows, strict=True)
+    transforms = {row.origin_row: row.transforms for row in rows if row.transforms is not None}
+    return Spelled.of(subjects, marks, speller.spell(subjects, contents, sealed, marks, origins, transforms))
 
 
 def lock_register(connection: Connection, table: str) -> None:
@@ -283,14 +318,17 @@ def bring_in(
         expect_new: try it first as if the register knew none of the subjects, which costs least if so.
     """
     if expect_new and _all_new(connection, table, rows):
+        additions.note(connection, table, rows.subjects, now)
         return Merged(len(rows), 0, 0, ())
     connection.execute("TRUNCATE staged, standing")
     standing = _standing(connection, table, rows.each_subject(), source, run_id)
     register = sql.Identifier("exchange", table)
     if not standing:
         _copy(connection, register, rows.rows)
+        additions.note(connection, table, rows.subjects, now)
         return Merged(len(rows), 0, 0, ())
     fresh: list[bytes] = []
+    added: list[bytes] = []
     again: list[bytes] = []
     rest: list[bytes] = []
     same = 0
@@ -298,6 +336,7 @@ def bring_in(
         known = standing.get(subject)
         if known is None:
             fresh.append(row)
+            added.append(subject)
         elif known.fingerprint == fingerprint:
             same += 1
             if not known.own:
@@ -306,6 +345,7 @@ def bring_in(
             rest.append(row)
     if fresh:
         _copy(connection, register, b"".join(fresh))
+        additions.note(connection, table, b"".join(added), now)
     if again:
         connection.execute("INSERT INTO seen SELECT unnest(%b::bytea[]) ON CONFLICT DO NOTHING", [again])
     if not rest:

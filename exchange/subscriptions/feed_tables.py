@@ -426,6 +426,17 @@ async def dismiss(connection: Any, subscription_id: uuid.UUID, sequences: Sequen
     return int(done.rsplit(" ", 1)[1])
 
 
+async def dismiss_old(connection: Any, before: datetime, limit: int) -> int:
+    """Go on without events that have been dead since before a moment; return how many. Then they are forgotten."""
+    rows = await connection.fetch(
+        "UPDATE exchange.feed_event SET dead_at = NULL WHERE (subscription, sequence) IN (SELECT subscription, sequence"
+        " FROM exchange.feed_event WHERE dead_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING 1",
+        before,
+        limit,
+    )
+    return len(rows)
+
+
 async def after(connection: Any, subscription_id: uuid.UUID, sequence: int, limit: int) -> list[Event]:
     """Return the events of a feed that come after a sequence, in order."""
     rows = await connection.fetch(

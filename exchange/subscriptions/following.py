@@ -1,8 +1,8 @@
 """Following the registers and the registry of licences: what changed since it was last seen, exactly once.
 
 Each source is followed by a number that comes in the order of the commits: of a register, that of the versions that
-ended (`history.sequence`); of the licences, the place of their events in the log. The number moves in the transaction
-that notes the changes: dying leaves whole batches done, and the next goes on there.
+ended (`history.sequence`), of who came back and of who is new; of the licences, the place of their events in the log.
+The number moves in the transaction that notes the changes: dying leaves whole batches done, and the next goes on there.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from exchange.ports import Exchange, LicenceChanges
 from exchange.registers.schemas import RegisterSchema, load_registers, opened
 from exchange.subscriptions import feed_tables, history_query, tables
 from exchange.subscriptions.feed_tables import Change
-from exchange.subscriptions.history_query import Step
-from exchange.subscriptions.kinds import kinds_of_change
+from exchange.subscriptions.history_query import Addition, Step
+from exchange.subscriptions.kinds import ADDED, kinds_of_change
 from exchange.subscriptions.spread import place_of
 from exchange.subscriptions.subscription import Scope
 from foundation.sensitive import Vault
 
 RANGE = 2_000
 """Numbers of one transaction: versions that ended, opened where somebody watches their subjects."""
+ADDED_AT_ONCE = 5_000
+"""Subjects new in a register of about one transaction, where somebody wants to be told of them."""
 LICENCES_SOURCE = "licences"
 
 
@@ -72,6 +74,14 @@ async def _follow_register(exchange: Exchange, register: RegisterSchema) -> int:
             upto = min(head, position + RANGE) if wanted else head
             if wanted:
                 everybody = Scope.ALL in wanted
+                new = (await tables.wanted_topics(connection, ADDED)).get(register.name, frozenset())
+                if new:
+                    upto = await history_query.additions_upto(
+                        connection, register.table, position, upto, ADDED_AT_ONCE
+                    )
+                    changes = await _additions(exchange, connection, register, position, upto, new)
+                    await feed_tables.add_changes(connection, changes)
+                    found += len(changes)
                 steps = await history_query.steps(
                     connection, register.table, position, upto, everybody=everybody
                 )
@@ -80,10 +90,46 @@ async def _follow_register(exchange: Exchange, register: RegisterSchema) -> int:
                 )
                 await feed_tables.add_changes(connection, changes)
                 found += len(changes)
-            await history_query.forget_returns(connection, register.table, upto)
+            await history_query.forget_followed(connection, register.table, upto)
             await feed_tables.move_cursor(connection, register.name, upto)
         if upto == head:
             return found
+
+
+async def _additions(
+    exchange: Exchange,
+    connection: Any,
+    register: RegisterSchema,
+    position: int,
+    upto: int,
+    scopes: frozenset[Scope],
+) -> list[Change]:
+    # Before the changes of the same numbers: who is new was not there to change.
+    everybody = Scope.ALL in scopes
+    added = await history_query.additions(connection, register.table, position, upto, everybody=everybody)
+    return await asyncio.to_thread(_added, exchange.vault, register, added, identified=everybody)
+
+
+def _added(
+    vault: Vault, register: RegisterSchema, added: Sequence[Addition], *, identified: bool
+) -> list[Change]:
+    found = []
+    for each in added:
+        name = None
+        if identified:
+            record = opened(vault, register, each.subject, each.content, each.sealed)
+            name = identifier_of(register, record)
+        found.append(
+            Change(
+                register.name,
+                each.subject,
+                {ADDED: []},
+                division_of(register.name, each.content),
+                None if name is None else vault.seal(name.encode(), place_of(each.subject)),
+                each.happened_at,
+            )
+        )
+    return found
 
 
 def _changes(

@@ -20,9 +20,13 @@ LICENCE_KINDS = (
 )
 """Kinds of licences. Revoked: rescinded, cancelled or revoked as a penalty; who wants to know which, asks."""
 
+ADDED = "record-added"
+"""Kind of who is new in a register; only who names it is told of it."""
+
 REGISTER_KINDS: Mapping[str, tuple[str, ...]] = {
-    "persons": ("person-died", "address-changed", "person-changed"),
+    "persons": (ADDED, "person-died", "address-changed", "person-changed"),
     "legal_entities": (
+        ADDED,
         "entity-struck-off",
         "entity-restored",
         "entity-renamed",
@@ -30,8 +34,8 @@ REGISTER_KINDS: Mapping[str, tuple[str, ...]] = {
         "address-changed",
         "entity-changed",
     ),
-    # What is new in a register is no change of it; so nothing is issued there.
-    "credentials": LICENCE_KINDS[1:],
+    # When a licence is new to the register says nothing of when it was issued.
+    "credentials": (ADDED, *LICENCE_KINDS[1:]),
 }
 """Register → kinds of its changes in the order in which one change is told; the general one last."""
 

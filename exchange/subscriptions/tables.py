@@ -222,11 +222,16 @@ async def any_active(pool: Any) -> bool:
     )
 
 
-async def wanted_topics(connection: Any) -> dict[str, frozenset[Scope]]:
-    """Return the topics of active subscriptions, and of whom these tell."""
+async def wanted_topics(connection: Any, kind: str | None = None) -> dict[str, frozenset[Scope]]:
+    """Return the topics of active subscriptions, and of whom these tell.
+
+    Args:
+        kind: of those alone that tell of this kind.
+    """
     rows = await connection.fetch(
         "SELECT topic, array_agg(DISTINCT scope) AS scopes FROM exchange.subscription WHERE state = 'active'"
-        " GROUP BY topic"
+        " AND ($1::text IS NULL OR $1 = ANY(kinds)) GROUP BY topic",
+        kind,
     )
     return {row["topic"]: frozenset(Scope(scope) for scope in row["scopes"]) for row in rows}
 

@@ -35,7 +35,7 @@ MAXIMUM_ENTRY_BYTES = 0xFFFF
 _TILE_BITS = 8
 _LENGTH = struct.Struct(">H")
 PUBLISHED_PATH = re.compile(
-    r"checkpoint|tile/(?:entries|[0-9]|[1-5][0-9]|6[0-3])/(?:x[0-9]{3}/){0,6}[0-9]{3}(?:\.p/[1-9][0-9]{0,2})?",
+    r"checkpoint|log\.vkey|tile/(?:entries|[0-9]|[1-5][0-9]|6[0-3])/(?:x[0-9]{3}/){0,6}[0-9]{3}(?:\.p/[1-9][0-9]{0,2})?",
     re.ASCII,
 )
 """What the files of a log are called."""

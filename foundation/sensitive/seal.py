@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -42,20 +42,15 @@ class Vault:
         nonce = os.urandom(NONCE_BYTES)
         return self._header + nonce + self._current.encrypt(nonce, plain, place)
 
-    def sealer(self, messages: int) -> Callable[[bytes, bytes], bytes]:
-        """Return what seals as `seal` does, for at most `messages` messages: their nonces are drawn at once.
-
-        More raise StopIteration.
-        """
-        drawn = os.urandom(NONCE_BYTES * messages)
-        nonces = iter([drawn[at : at + NONCE_BYTES] for at in range(0, len(drawn), NONCE_BYTES)])
+    def seal_all(self, plains: Sequence[bytes], places: Iterable[bytes]) -> list[bytes]:
+        """Return what `seal` does for each of several messages in its place; their nonces are drawn at once."""
+        drawn = os.urandom(NONCE_BYTES * len(plains))
+        nonces = [drawn[at : at + NONCE_BYTES] for at in range(0, len(drawn), NONCE_BYTES)]
         header, encrypt = self._header, self._current.encrypt
-
-        def seal(plain: bytes, place: bytes) -> bytes:
-            nonce = next(nonces)
-            return header + nonce + encrypt(nonce, plain, place)
-
-        return seal
+        return [
+            header + nonce + encrypt(nonce, plain, place)
+            for nonce, plain, place in zip(nonces, plains, places, strict=True)
+        ]
 
     def open(self, sealed: bytes, place: bytes) -> bytes:
         """Return what was sealed for this place.
@@ -101,6 +96,14 @@ class Vault:
 
     def fingerprint(self, canonical: bytes) -> bytes:
         """Return 16 keyed bytes that tell whether a record changed, without opening it."""
-        keyed = self._keyed.copy()
-        keyed.update(b"fingerprint\0" + canonical)
-        return keyed.finalize()[:FINGERPRINT_BYTES]
+        return self.fingerprints([canonical])[0]
+
+    def fingerprints(self, canonicals: Iterable[bytes]) -> list[bytes]:
+        """Return the fingerprint of each of several records."""
+        copy = self._of_kind("fingerprint").copy
+        found: list[bytes] = []
+        for canonical in canonicals:
+            keyed = copy()
+            keyed.update(canonical)
+            found.append(keyed.finalize()[:FINGERPRINT_BYTES])
+        return found

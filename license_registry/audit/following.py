@@ -13,6 +13,9 @@ from typing import Any
 
 import orjson
 
+from license_registry.catalog.licence_type import type_of
+from license_registry.catalog.types import CO_HOLDERS
+from license_registry.issuing.request import holder_subject
 from license_registry.lifecycle.states import VERSIONING, Operation, State
 from license_registry.ports import Registry
 
@@ -40,7 +43,7 @@ class Befallen:
 
 _BETWEEN = """
 SELECT v.kind, v.content, v.recorded_at, l.type_code, l.division, l.holder, l.related_identifier, l.identifier,
-    l.sealed,
+    l.type_version, l.sealed,
     ARRAY(SELECT c.holder FROM license_registry.co_holder c WHERE c.identifier = l.identifier) AS co_holders
 FROM ledger.entry e
 JOIN license_registry.event v ON v.entry = e.entry AND v.kind IN ('issued', 'state-changed')
@@ -62,7 +65,7 @@ async def between(
     """Return what befell licences of these types at places above `position` up to `upto`, in their order.
 
     Args:
-        identified: with the code of each first holder; further holders stand by their blind indexes alone.
+        identified: with the code of each holder.
 
     Raises:
         SealBroken: a licence's fields were altered.
@@ -80,13 +83,9 @@ def _befallen(registry: Registry, row: Any, *, identified: bool) -> Befallen:
     else:
         operation = Operation(told["operation"]) if "operation" in told else None
         state = State(told["state_after"]) if "state_after" in told else None
-    holders: dict[bytes, str | None] = {row["holder"]: None}
+    holders: dict[bytes, str | None] = dict.fromkeys((row["holder"], *row["co_holders"]))
     if identified:
-        fields = orjson.loads(registry.vault.open(row["sealed"], row["identifier"].encode()))
-        code = fields.get("holder_code")
-        holders[row["holder"]] = None if code is None else str(code)
-    for each in row["co_holders"]:
-        holders.setdefault(each, None)
+        holders |= _codes(registry, row, holders.keys())
     return Befallen(
         type_code=row["type_code"],
         operation=operation,
@@ -96,6 +95,20 @@ def _befallen(registry: Registry, row: Any, *, identified: bool) -> Befallen:
         division=row["division"],
         happened_at=row["recorded_at"],
     )
+
+
+def _codes(registry: Registry, row: Any, holders: Collection[bytes]) -> dict[bytes, str]:
+    fields = orjson.loads(registry.vault.open(row["sealed"], row["identifier"].encode()))
+    code_type = type_of(registry.types, row["type_code"], row["type_version"]).holder_code_type
+    found = {}
+    for each in (fields, *(fields.get(CO_HOLDERS) or ())):
+        code = each.get("holder_code")
+        if code is not None:
+            subject, _born = holder_subject(registry.vault, code_type, str(code))
+            # The fields may name somebody whom the index does not: nobody is told of them.
+            if subject in holders:
+                found[subject] = str(code)
+    return found
 
 
 def is_end_of_version(befallen: Befallen) -> bool:

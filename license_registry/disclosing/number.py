@@ -17,6 +17,7 @@ from license_registry.audit.event import happened
 from license_registry.catalog.types import CO_HOLDERS, LicenceType, require_type
 from license_registry.disclosing import tables
 from license_registry.disclosing.errors import TooManyTries
+from license_registry.identities import of_caller
 from license_registry.lifecycle.states import State
 from license_registry.ports import Registry
 from license_registry.presenting.check import Result
@@ -44,7 +45,8 @@ async def check_number(
         LicenceTypeUnknown: no such type. TooManyTries: too many wrong guesses within the hour.
     """
     type_ = require_type(registry.types, type_id)
-    who = caller.id if caller.subject is None else caller.subject.hex()
+    # By another number of theirs nobody gets more guesses.
+    who = caller.id if caller.subject is None else min(await of_caller(registry, caller)).hex()
     about = [
         registry.vault.fingerprint(f"guess\0{who}".encode()),
         registry.vault.fingerprint(f"guess\0{type_.id}\0{number}".encode()),

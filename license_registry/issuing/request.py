@@ -159,18 +159,23 @@ def _holders(
     return tuple(holders), born
 
 
+def holder_subject(vault: Vault, code_type: str, code: str) -> tuple[bytes, date | None]:
+    """Return the blind index of a holder by their code, and a person's day of birth.
+
+    Raises:
+        IdentifierError: the code is none of its type.
+    """
+    if code_type == "111":
+        citizen_id = CitizenId.parse(code)
+        return vault.blind_index("citizen-id", citizen_id.reveal()), citizen_id.birth_date
+    return vault.blind_index("uscc", str(Uscc.parse(code))), None
+
+
 def _holder(
     vault: Vault, found: LicenceType, fields: Mapping[str, Any], pointer: str
 ) -> tuple[Holder, date | None]:
-    code = str(fields["holder_code"])
-    born = None
     try:
-        if found.holder_code_type == "111":
-            citizen_id = CitizenId.parse(code)
-            born = citizen_id.birth_date
-            subject = vault.blind_index("citizen-id", citizen_id.reveal())
-        else:
-            subject = vault.blind_index("uscc", str(Uscc.parse(code)))
+        subject, born = holder_subject(vault, found.holder_code_type, str(fields["holder_code"]))
     except IdentifierError as error:
         raise HolderInvalid(
             _("the code of the holder is not valid: {reason}"),

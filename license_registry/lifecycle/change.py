@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
@@ -16,6 +17,7 @@ from foundation.identity.principals import Principal, Role
 from foundation.language import _
 from license_registry import tables
 from license_registry.audit.event import happened
+from license_registry.identities import of_caller
 from license_registry.issuing.errors import IssuerMismatch, LicenceInForce
 from license_registry.lifecycle import tables as life_tables
 from license_registry.lifecycle.rules import rules_of
@@ -69,8 +71,11 @@ class Wanted:
     successor: str | None = None
 
 
-def actor_of(caller: Principal, licence: Licence, life: Life) -> Actor:
+def actor_of(caller: Principal, theirs: Collection[bytes], licence: Licence, life: Life) -> Actor:
     """Return as whom a caller acts on a licence.
+
+    Args:
+        theirs: all identifiers that the caller stands under; of no account for a system.
 
     Raises:
         NotFound: a person whose licence it is not learns nothing of it.
@@ -79,7 +84,7 @@ def actor_of(caller: Principal, licence: Licence, life: Life) -> Actor:
     if caller == SCHEDULER:
         return Actor.SCHEDULER
     if caller.subject is not None:
-        if caller.subject != licence.holder:
+        if licence.holder not in theirs:
             raise NotFound(_("no such licence"))
         return Actor.HOLDER
     if Role.ISSUING_AUTHORITY in caller.roles:
@@ -106,9 +111,10 @@ async def change_state(
         UntilInvalid, TransferInvalid: as they say; nothing has changed.
         LicenceInForce: it cannot come back, since another licence of its number has been issued meanwhile.
     """
+    theirs = await of_caller(registry, caller)
     async with registry.pool.acquire() as connection, connection.transaction():
         found, life = await locked(connection, identifier)
-        return await apply(registry, connection, caller, found, life, wanted, now)
+        return await apply(registry, connection, caller, found, life, wanted, now, theirs)
 
 
 async def locked(connection: Any, identifier: str) -> tuple[Licence, Life]:
@@ -133,9 +139,10 @@ async def apply(
     life: Life,
     wanted: Wanted,
     now: datetime,
+    theirs: Collection[bytes] = (),
 ) -> tuple[Licence, Life]:
-    """Do an operation on a locked licence, within the caller's transaction; see `change_state`."""
-    actor = actor_of(caller, found, life)
+    """Do an operation on a locked licence, within the caller's transaction; see `change_state` and `actor_of`."""
+    actor = actor_of(caller, theirs, found, life)
     require_unreplaced(life)
     rules = rules_of(registry.types, found.type_code)
     state = next_state(

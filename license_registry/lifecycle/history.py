@@ -9,6 +9,7 @@ from foundation.errors import NotFound
 from foundation.identity.principals import Principal, Role
 from foundation.language import _
 from license_registry import tables
+from license_registry.identities import of_caller
 from license_registry.lifecycle import tables as life_tables
 from license_registry.lifecycle.tables import Change, Life
 from license_registry.ports import Registry
@@ -31,7 +32,7 @@ async def history(registry: Registry, caller: Principal, identifier: str) -> His
     Raises:
         NotFound: there is none, or not for this caller.
     """
-    theirs = [] if caller.subject is None else await registry.identities.of(caller.subject)
+    theirs = await of_caller(registry, caller)
     found = await through_versions(registry, identifier)
     if not any(_may_see(caller, theirs, licence, life) for licence, life in found.versions):
         raise NotFound(_("no such licence"))

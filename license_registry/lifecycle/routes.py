@@ -291,6 +291,7 @@ async def own_reminders(
     registry: Registry = request.app.state.registry
     assert caller.subject is not None
     today = civil_date(datetime.now(UTC))
+    theirs = await registry.identities.of(caller.subject)
     return {
         "reminders": [
             {
@@ -305,7 +306,7 @@ async def own_reminders(
                 "days_left": (each.valid_until - today).days,
                 "reminded_at": each.reminded_at.isoformat(),
             }
-            for each in await reminders_to(registry.pool, caller.subject, today)
+            for each in await reminders_to(registry.pool, theirs, today)
         ]
     }
 

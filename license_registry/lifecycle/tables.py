@@ -270,16 +270,20 @@ class Reminder:
     reminded_at: datetime
 
 
-async def reminders_to(connection: Any, presenter: bytes, today: date) -> list[Reminder]:
-    """Return the latest reminder of each licence in force that a person may present, the one that ends first first."""
+async def reminders_to(connection: Any, presenters: Sequence[bytes], today: date) -> list[Reminder]:
+    """Return the latest reminder of each licence in force that a person may present, the one that ends first first.
+
+    Args:
+        presenters: all identifiers that the person stands under.
+    """
     rows = await connection.fetch(
         "SELECT l.identifier, l.type_code, l.number, l.issuer, l.issuer_name, l.state, l.valid_until, r.days,"
         " r.reminded_at FROM license_registry.licence l CROSS JOIN LATERAL"
         " (SELECT days, reminded_at FROM license_registry.reminder WHERE identifier = l.identifier"
-        " ORDER BY days LIMIT 1) AS r WHERE l.state IN ('01', '02') AND l.valid_until >= $2 AND (l.presenter = $1"
-        " OR l.identifier IN (SELECT identifier FROM license_registry.co_holder WHERE holder = $1))"
+        " ORDER BY days LIMIT 1) AS r WHERE l.state IN ('01', '02') AND l.valid_until >= $2 AND (l.presenter = ANY($1)"
+        " OR l.identifier IN (SELECT identifier FROM license_registry.co_holder WHERE holder = ANY($1)))"
         " ORDER BY l.valid_until, l.identifier LIMIT 1000",
-        presenter,
+        list(presenters),
         today,
     )
     return [Reminder(**row) for row in rows]

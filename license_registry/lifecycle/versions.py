@@ -94,7 +94,7 @@ async def new_version(
         if old is None:
             raise NotFound(_("no such licence"))
         life = await life_tables.life_of(registry.pool, identifier)
-        actor = actor_of(caller, old, life)
+        actor = actor_of(caller, (), old, life)
         prepared = _prepared(registry, caller, old, wanted, now)
         replacing = await _replacing(registry, life, prepared)
         if replacing is not None:

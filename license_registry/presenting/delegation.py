@@ -15,7 +15,7 @@ from foundation.language import _
 from foundation.signing import canonical_json, sign_compact
 from license_registry import tables as licences
 from license_registry.audit.event import happened
-from license_registry.identities import may_present
+from license_registry.identities import may_present, of_caller
 from license_registry.lifecycle.status_lists import PURPOSE
 from license_registry.ports import Registry
 from license_registry.presenting import tables
@@ -60,7 +60,7 @@ async def delegate(
         raise DelegationInvalid(
             _("the citizen ID of the agent is not valid: {reason}"), pointer="/agent", reason=error.code
         ) from error
-    if agent == caller.subject:
+    if agent in await of_caller(registry, caller):
         raise DelegationInvalid(_("nobody is their own agent"), pointer="/agent")
     if not now < wanted.valid_until <= now + LONGEST:
         raise DelegationInvalid(
@@ -100,15 +100,14 @@ async def withdraw(registry: Registry, caller: Principal, delegation_id: uuid.UU
     Raises:
         NotFound: the caller gave no such delegation, or has withdrawn it.
     """
-    assert caller.subject is not None
     found = await tables.find_delegation(registry.pool, delegation_id)
-    if found is None or found.holder != caller.subject:
+    if found is None or found.holder not in await of_caller(registry, caller):
         raise NotFound(_("no such delegation of yours"))
     facts = {"delegation": str(delegation_id), "holder": found.holder.hex(), "agent": found.agent.hex()}
     statement = _sign(registry, facts | {"act": "withdraw"}, now)
     event = happened("delegation-withdrawn", None, caller, now, **facts)
     async with registry.pool.acquire() as connection:
-        if not await tables.withdraw(connection, delegation_id, caller.subject, now, statement, event):
+        if not await tables.withdraw(connection, delegation_id, found.holder, now, statement, event):
             raise NotFound(_("no such delegation of yours"))
 
 
@@ -126,7 +125,7 @@ async def licences_by(
         NotFound: the caller got no such delegation. DelegationInvalid: it does not allow this.
     """
     found = await tables.find_delegation(registry.pool, delegation_id)
-    if found is None or found.agent != caller.subject:
+    if found is None or found.agent not in await of_caller(registry, caller):
         raise NotFound(_("no such delegation of yours"))
     if found.withdrawn_at is not None:
         raise DelegationInvalid(_("the holder has withdrawn the delegation"))

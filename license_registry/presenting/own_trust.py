@@ -34,7 +34,7 @@ from license_registry.verifying.trust import (
     Trust,
     TrustedKey,
     TrustedType,
-    judge_key,
+    certify,
 )
 
 PURPOSES = (CREDENTIAL, ANSWER, LOG)
@@ -62,11 +62,7 @@ def current_trust(registry: Registry, now: datetime) -> Trust:
     if kept is None or kept[0] != edition:
         certificates = CertificateAuthority(registry.keys)
         roots = load_roots(root_pem(registry.keys, certificates, now).encode("ascii"))
-        bare = Trust(own_keys(registry.keys, certificates), roots=roots)
-        keys = {
-            kid: replace(key, certified=judge_key(bare, kid, str(key.purpose), now).certified)
-            for kid, key in bare.keys.items()
-        }
+        keys = {kid: certify(key, roots, now) for kid, key in own_keys(registry.keys, certificates).items()}
         types = {each.vct: each for each in own_types(registry.types)}
         kept = (edition, Trust(keys, types, roots=roots))
         _kept[registry.keys] = kept

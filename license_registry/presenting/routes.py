@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, NotRequired
 
@@ -22,7 +23,7 @@ from foundation.shortcut import JsonReply, read_body
 from foundation.text import Code, FreeText
 from license_registry import tables
 from license_registry.audit.event import happened
-from license_registry.identities import presentable_by
+from license_registry.identities import of_caller, presentable_by
 from license_registry.issuing.routes import CALLER_PROBLEMS, LicenceReply, shown, without_citizen_id
 from license_registry.lifecycle.states import STATE_NAMES
 from license_registry.ports import Registry
@@ -323,6 +324,7 @@ def _made(made: Presented, with_picture: bool) -> CodeReply:
                 "not-found",
                 "code-used",
                 "code-expired",
+                "holder-ended",
                 "credential-invalid",
                 "delegation-invalid",
             ],
@@ -393,8 +395,8 @@ async def delegations(
     registry: Registry = request.app.state.registry
     identifiers = tuple(dict.fromkeys(body.identifiers))
     wanted = DelegationRequest(body.agent, identifiers, body.matter, body.valid_until)
-    assert caller.subject is not None
-    return _delegated(await delegate(registry, caller, wanted, datetime.now(UTC)), caller.subject)
+    made = await delegate(registry, caller, wanted, datetime.now(UTC))
+    return _delegated(made, [made.holder])
 
 
 @router.get(
@@ -408,9 +410,9 @@ async def own_delegations(
 ) -> DelegationsReply:
     """List them, whether or not they still stand, with the signed statements."""
     registry: Registry = request.app.state.registry
-    assert caller.subject is not None
-    found = await presenting_tables.delegations_of(registry.pool, caller.subject)
-    return {"delegations": [_delegated(each, caller.subject) for each in found]}
+    theirs = await of_caller(registry, caller)
+    found = await presenting_tables.delegations_of(registry.pool, theirs)
+    return {"delegations": [_delegated(each, theirs) for each in found]}
 
 
 @router.delete(
@@ -431,10 +433,10 @@ async def withdraw_delegation(
     return Response(status_code=204)
 
 
-def _delegated(found: Delegation, subject: bytes) -> DelegationReply:
+def _delegated(found: Delegation, theirs: Sequence[bytes]) -> DelegationReply:
     return {
         "id": str(found.id),
-        "given": found.holder == subject,
+        "given": found.holder in theirs,
         "identifiers": list(found.identifiers),
         "matter": found.matter,
         "made_at": found.made_at.isoformat(),

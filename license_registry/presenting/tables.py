@@ -295,12 +295,12 @@ async def find_delegation(connection: Any, delegation_id: uuid.UUID) -> Delegati
     )
 
 
-async def delegations_of(connection: Any, subject: bytes) -> list[Delegation]:
-    """Return delegations that somebody gave or got, newest first."""
+async def delegations_of(connection: Any, subjects: Sequence[bytes]) -> list[Delegation]:
+    """Return delegations that somebody gave or got under any of these identifiers, newest first."""
     rows = await connection.fetch(
-        "SELECT * FROM license_registry.delegation WHERE holder = $1 OR agent = $1"
+        "SELECT * FROM license_registry.delegation WHERE holder = ANY($1) OR agent = ANY($1)"
         " ORDER BY made_at DESC LIMIT 1000",
-        subject,
+        list(subjects),
     )
     return [found for row in rows if (found := _delegation(row)) is not None]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +14,9 @@ from foundation.language import _
 from license_registry import tables as licences
 from license_registry.audit.event import happened, stated
 from license_registry.credentials import sd_jwt
+from license_registry.issuing.errors import HolderEnded
 from license_registry.lifecycle.states import State
+from license_registry.linked_change.standing import require_standing
 from license_registry.ports import Registry
 from license_registry.presenting import tables
 from license_registry.presenting.errors import CodeExpired, CodeUsed, DelegationInvalid, MatterDiffers
@@ -75,6 +78,7 @@ async def verify_code(
     Raises:
         NotFound, CodeUsed, CodeExpired: the code gives nothing. DelegationInvalid: its holder has withdrawn it.
         CredentialInvalid: the signature does not hold. MatterDiffers: it was presented for another matter.
+        HolderEnded: the holder of a signed code is dead, struck off or merged into another by now; recorded.
     """
     if code.startswith(OFFLINE_PREFIX):
         return [await _verify_offline(registry, caller, code, case, now, intended)]
@@ -116,7 +120,7 @@ async def verify_code(
         if await _use(registry, tables.Use(shown, now, tuple(events))):
             return verified
         if presentation.delegation is not None:
-            await _require_standing(registry, presentation.delegation)
+            await _require_delegation(registry, presentation.delegation)
     raise CodeUsed(_("a code works once; ask the holder for a new one"))
 
 
@@ -143,7 +147,7 @@ def _judge(
     return judge(shown, trust, now, require_status=True, state=part.state), sorted(credential.disclosed)
 
 
-async def _require_standing(registry: Registry, delegation: Any) -> None:
+async def _require_delegation(registry: Registry, delegation: Any) -> None:
     found = await tables.find_delegation(registry.pool, delegation)
     if found is None or found.withdrawn_at is not None:
         raise DelegationInvalid(_("the holder has withdrawn the delegation"))
@@ -186,12 +190,18 @@ async def _verify_offline(
     acting: dict[str, str] = {}
     delegation = code.presented.get("delegation")
     if delegation is not None:
-        import uuid
-
-        await _require_standing(registry, uuid.UUID(str(delegation)))
+        await _require_delegation(registry, uuid.UUID(str(delegation)))
         acting = {"delegation": str(delegation)}
     told = {name: str(code.presented.get(name, "")) for name in ("purpose", "matter")}
     await _require_matter(registry, caller, [identifier], told["matter"], case, now, intended)
+    try:
+        await require_standing(registry, licence)
+    except HolderEnded:
+        # It was made while the holder was there, days ago maybe. Who refuses it learns why, so that is recorded.
+        refused = happened("presentation-refused", identifier, caller, now, matter=told["matter"], case=case)
+        async with registry.pool.acquire() as connection, connection.transaction():
+            await licences.add_event(connection, refused)
+        raise
     shown = Shown(OFFLINE_KIND, code.kid, code.credential, binding=True, presented=told)
     verdict = judge(shown, trust, now, require_status=True, state=licence.state)
     event = happened(

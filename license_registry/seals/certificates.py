@@ -16,7 +16,8 @@ from foundation.signing import (
     encode_base64url,
 )
 from foundation.signing.chain import ChainBroken
-from license_registry.seals.structures import ECDSA_WITH_SHA256, SM2_WITH_SM3, signature_joined
+from license_registry.seals.octets import signature_joined
+from license_registry.seals.structures import ECDSA_WITH_SHA256, SM2_WITH_SM3
 
 SM2_CURVE: Final = "1.2.156.10197.1.301"
 P256_CURVE: Final = "1.2.840.10045.3.1.7"

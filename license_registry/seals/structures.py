@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
-from asn1crypto import core, parser
+from asn1crypto import core
 from asn1crypto.x509 import Time
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from foundation.errors import DomainError
 from foundation.language import _
 from foundation.signing import Algorithm
+from license_registry.seals.octets import first_four, time_stamp_in
 
 VERSION: Final = 4
 LARGEST: Final = 4 << 20
@@ -30,8 +30,6 @@ SHA256: Final = "2.16.840.1.101.3.4.2.1"
 SIGNATURE_OIDS: Final = {Algorithm.SM2: SM2_WITH_SM3, Algorithm.ES256: ECDSA_WITH_SHA256}
 """The standard knows SM2 alone; ES256 stands where a house has no SM2 keys."""
 
-_HALF = 32
-_CONTEXT = 2
 _BY_CERTIFICATE, _BY_DIGEST = 1, 2
 
 
@@ -371,27 +369,6 @@ def stamp_der(
     return bytes(_StampWritten(made).dump())
 
 
-def signature_der(joined: bytes) -> bytes:
-    """Return a signature of 64 bytes in JOSE form as SEQUENCE(r, s)."""
-    r, s = (int.from_bytes(half, "big") for half in (joined[:_HALF], joined[_HALF:]))
-    return encode_dss_signature(r, s)
-
-
-def signature_joined(signature: bytes) -> bytes:
-    """Return a signature in JOSE form; some makers write that one where SEQUENCE(r, s) belongs.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    if len(signature) == 2 * _HALF:
-        return signature
-    try:
-        r, s = decode_dss_signature(signature)
-        return r.to_bytes(_HALF, "big") + s.to_bytes(_HALF, "big")
-    except OverflowError as error:
-        raise ValueError("r or s is out of range") from error
-
-
 _UNREADABLE = (ValueError, TypeError, KeyError, IndexError, OverflowError, AttributeError)
 """What the ASN.1 library raises for other bytes than it expects."""
 
@@ -419,7 +396,7 @@ def _read_seal(outer: core.Sequence) -> Seal:
             bytes(signed["signature"].native),
             der,
         )
-    made = _Seal.load(_first_four(der)[0], strict=True)
+    made = _Seal.load(first_four(der)[0], strict=True)
     return Seal(
         _content(made["content"], (4, 5)),
         bytes(made["content"].dump()),
@@ -475,12 +452,12 @@ def _read_stamp(outer: core.Sequence) -> Stamp:
         certificate, algorithm = signed["cert"], signed["algorithm"]
         signature, time_stamp = old["signature"], None
     else:
-        four, last = _first_four(der)
+        four, last = first_four(der)
         made = _Stamp.load(four, strict=True)
         signed = made["to_sign"]
         at = _moment(signed["time"].native)
         certificate, algorithm, signature = made["cert"], made["algorithm"], made["signature"]
-        time_stamp = None if last is None else _token(last)
+        time_stamp = None if last is None else time_stamp_in(last)
     seal = _read_seal(core.Sequence.load(signed["seal"].dump(), strict=True))
     version = signed["version"].native
     if version != seal.content.version and not {version, seal.content.version} <= {4, 5}:
@@ -498,32 +475,6 @@ def _read_stamp(outer: core.Sequence) -> Stamp:
         der=der,
         time_stamp=time_stamp,
     )
-
-
-def _first_four(der: bytes) -> tuple[bytes, bytes | None]:
-    """Return a structure with its first four parts alone, and the fifth, a time stamp, whose form differs."""
-    _kind, _method, _tag, _header, content, _trailer = parser.parse(der, strict=True)
-    parts: list[bytes] = []
-    while content:
-        _kind, _method, _tag, header, inner, trailer = parser.parse(content)
-        size = len(header) + len(inner) + len(trailer)
-        parts.append(bytes(content[:size]))
-        content = content[size:]
-    if len(parts) > 5:
-        raise ValueError("more parts than there are")
-    four = parser.emit(0, 1, core.Sequence.tag, b"".join(parts[:4]))
-    return bytes(four), parts[4] if len(parts) == 5 else None
-
-
-def _token(told: bytes) -> bytes:
-    """Return the token in the last field of a stamp: [0] around a BIT STRING; some makers leave out one or both."""
-    kind, _method, tag, _header, content, _trailer = parser.parse(told, strict=True)
-    if kind == _CONTEXT:
-        told = bytes(content)
-        _kind, _method, tag, _header, content, _trailer = parser.parse(told, strict=True)
-    if tag == core.BitString.tag:
-        return bytes(content[1:])  # after the count of unused bits
-    return bytes(content) if tag == core.OctetString.tag else told
 
 
 def _moment(value: Any) -> datetime:

@@ -243,6 +243,7 @@ async def data_by_identifier(
             "not-found",
             "code-used",
             "code-expired",
+            "holder-ended",
             "credential-invalid",
             "delegation-invalid",
             "matter-differs",

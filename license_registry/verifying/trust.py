@@ -31,6 +31,7 @@ class TrustedKey:
         chain: certificates in PEM, leaf first; None: it has none (SM2 keys have none).
         revoked_at: since when nothing that it signed counts any more, whatever date stands in it.
         certified: whether its certificate leads to a trusted root, where that was found out before.
+        broken: why it does not.
     """
 
     public: PublicKey
@@ -38,6 +39,7 @@ class TrustedKey:
     chain: str | None = None
     revoked_at: datetime | None = None
     certified: bool | None = None
+    broken: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +109,25 @@ class Signed:
     refusal: tuple[str, Mapping[str, object]] | None
 
 
+def certify(key: TrustedKey, roots: Sequence[x509.Certificate], now: datetime) -> TrustedKey:
+    """Return a key with what its certificate is worth, found out now unless it was before."""
+    if key.certified is not None or key.chain is None or not roots:
+        return key
+    try:
+        if certified_key(key.chain, roots, now) == key.public:
+            return replace(key, certified=True)
+    except ChainBroken as error:
+        return replace(key, certified=False, broken=error.code)
+    return replace(key, certified=False, broken="another-key")
+
+
 def judge_key(trust: Trust, kid: str, purpose: str, now: datetime) -> Signed:
     """Judge the key of a signature that holds: its certificate, its purpose, whether it is revoked."""
-    key = trust.keys[kid]
+    key = certify(trust.keys[kid], trust.roots, now)
     certified = key.certified
     refusal: tuple[str, Mapping[str, object]] | None = None
-    if certified is None and key.chain is not None and trust.roots:
-        try:
-            certified = certified_key(key.chain, trust.roots, now) == key.public
-            reason = "another-key"
-        except ChainBroken as error:
-            certified, reason = False, error.code
-        if not certified:
-            refusal = (_("the certificate of the signer does not hold: {reason}"), {"reason": reason})
+    if certified is False:
+        refusal = (_("the certificate of the signer does not hold: {reason}"), {"reason": key.broken})
     if key.revoked_at is not None:
         revoked = (
             _("the key of the signer was revoked on {day}"),

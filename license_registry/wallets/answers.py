@@ -8,7 +8,6 @@ from typing import Any
 
 import orjson
 
-from foundation.civil import civil_date
 from foundation.identity.principals import Principal, Role
 from foundation.language import _, both
 from foundation.signing import canonical_json
@@ -19,10 +18,16 @@ from license_registry.credentials.errors import CredentialInvalid
 from license_registry.credentials.key_binding import ExpectedBinding
 from license_registry.credentials.sd_jwt import Credential
 from license_registry.credentials.sd_jwt_vc import verify_vc
+from license_registry.issuing.errors import HolderEnded
 from license_registry.lifecycle.states import STATE_NAMES
 from license_registry.lifecycle.status_lists import PURPOSE
+from license_registry.linked_change.standing import require_standing
 from license_registry.ports import Registry
-from license_registry.presenting.check import Checked, check
+from license_registry.presenting.own_trust import current_trust
+from license_registry.tables import Licence
+from license_registry.verifying.credential import CREDENTIAL_KIND
+from license_registry.verifying.licence import Shown, judge
+from license_registry.verifying.verdict import Verdict
 from license_registry.wallets import tables
 from license_registry.wallets.encryption import opened
 from license_registry.wallets.errors import AnswerRefused
@@ -46,7 +51,8 @@ async def take_answer(registry: Registry, request_id: str, answer: Answer, now: 
     2. Open it, where it was to be encrypted to the key of this request: what comes in clear then is not taken.
     3. Verify the presentation: issuer, disclosures, type, and that the holder's key signed for this verifier and
        this nonce. What does not hold leaves the request open, for whoever sent it may not be the holder.
-    4. Check the licence as it is now.
+    4. Judge the licence as it is now, as a counter's other ways do. Its holder still is: a key that signs for somebody
+       dead is in other hands.
     5. Store the outcome, sealed, and record who verified it for which case, in one transaction: dying before its
        end, the wallet can answer again.
 
@@ -63,10 +69,18 @@ async def take_answer(registry: Registry, request_id: str, answer: Answer, now: 
     licence = await licences.find(registry.pool, str(credential.claims.get("licence_identifier")))
     if licence is None:
         raise AnswerRefused(_("the credential names no licence of this registry"))
-    issuer_right = credential.claims.get("issuer_code") == licence.issuer
-    checked = check(credential, licence.state, issuer_right, civil_date(now))
+    try:
+        await require_standing(registry, licence)
+    except HolderEnded as error:
+        raise AnswerRefused(error.message) from error
+    if credential.claims.get("issuer_code") != licence.issuer:
+        raise AnswerRefused(_("the identifier names another issuer"))
+    presented = {"purpose": asked.purpose, "matter": asked.matter}
+    kid = str(credential.header["kid"])
+    shown = Shown(CREDENTIAL_KIND, kid, credential, binding=True, presented=presented)
+    verdict = judge(shown, current_trust(registry, now), now, require_status=True, state=licence.state)
     sealed = registry.vault.seal(
-        canonical_json(_outcome(registry, asked, licence.identifier, checked)), asked.id.encode()
+        canonical_json(_outcome(registry, asked, licence, verdict)), asked.id.encode()
     )
     verifier = Principal(asked.client_id, asked.department, frozenset({Role.COUNTER}))
     async with registry.pool.acquire() as connection, connection.transaction():
@@ -79,7 +93,7 @@ async def take_answer(registry: Registry, request_id: str, answer: Answer, now: 
                 licence.identifier,
                 verifier,
                 now,
-                result=int(checked.result),
+                result=int(verdict.result),
                 fields=sorted(credential.disclosed),
                 purpose=asked.purpose,
                 matter=asked.matter,
@@ -138,15 +152,16 @@ def _verified(registry: Registry, asked: AskedOfWallet, presentation: str, now: 
     return credential
 
 
-def _outcome(registry: Registry, asked: AskedOfWallet, identifier: str, checked: Checked) -> dict[str, Any]:
+def _outcome(registry: Registry, asked: AskedOfWallet, licence: Licence, verdict: Verdict) -> dict[str, Any]:
     wanted = require_type(registry.types, asked.licence_type)
     # A wallet may show more than was asked: what nobody asked for is not kept.
     unasked = set(wanted.schema["properties"]).difference(asked.fields, wanted.always_disclosed)
     return {
-        "result": int(checked.result),
-        "checks": {**checked.checks, "holder_binding": True},
-        "state": checked.state.value,
-        "state_name": both(STATE_NAMES[checked.state]),
-        "identifier": identifier,
-        "fields": {name: value for name, value in checked.fields.items() if name not in {*unasked, "cnf"}},
+        "result": int(verdict.result),
+        "checks": dict(verdict.checks),
+        "reasons": {name: both(message, **values) for name, (message, values) in verdict.reasons.items()},
+        "state": licence.state.value,
+        "state_name": both(STATE_NAMES[licence.state]),
+        "identifier": licence.identifier,
+        "fields": {name: value for name, value in verdict.fields.items() if name not in {*unasked, "cnf"}},
     }

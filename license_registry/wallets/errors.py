@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from foundation.identity.errors import OAuthError
+from foundation.language import _
 
 
 class WalletCodeRefused(OAuthError):
@@ -51,6 +52,65 @@ class WalletRequestUriRefused(OAuthError):
 
     code = "wallet-request-uri-refused"
     error = "invalid_request_uri"
+
+
+class AttestationNeeded(OAuthError):
+    """The wallet has to prove whose it is."""
+
+    code = "wallet-attestation-needed"
+    error = "invalid_client"
+
+
+class AttestationRefused(OAuthError):
+    """The attestation of the wallet, or the proof beside it, does not hold."""
+
+    code = "wallet-attestation-refused"
+    error = "invalid_client_attestation"
+
+
+class AttestationStale(OAuthError):
+    """The attestation of the wallet held once: its attester gives a new one."""
+
+    code = "wallet-attestation-stale"
+    error = "use_fresh_attestation"
+
+
+class DpopRefused(OAuthError):
+    """The proof that the wallet holds its key (RFC 9449) does not hold, or there is none where one is demanded."""
+
+    code = "wallet-dpop-refused"
+    error = "invalid_dpop_proof"
+
+
+class TokenDpopRefused(DpopRefused):
+    """The same where an access token comes with the proof."""
+
+    code = "wallet-token-dpop-refused"
+
+
+class DpopNonceNeeded(DpopRefused):
+    """The proof lacks a nonce of ours that is fresh; one comes with this refusal (RFC 9449 §8).
+
+    Args:
+        nonce: to make the next proof with.
+    """
+
+    code = "wallet-dpop-nonce-needed"
+    error = "use_dpop_nonce"
+
+    def __init__(self, nonce: str) -> None:
+        super().__init__(_("the DPoP proof lacks a fresh nonce: take the one that comes with this answer"))
+        self.nonce = nonce
+
+    def headers(self) -> dict[str, str]:
+        """Return the nonce where wallets look for it."""
+        return {"DPoP-Nonce": self.nonce}
+
+
+class TokenDpopNonceNeeded(DpopNonceNeeded):
+    """The same where an access token comes with the proof (RFC 9449 §9)."""
+
+    code = "wallet-token-dpop-nonce-needed"
 
 
 class WalletTokenRefused(OAuthError):

@@ -1,12 +1,10 @@
-"""Putting a licence into a wallet: nonces, proof of the holder's key, the bound credential (OpenID4VCI 1.0 §7, §8)."""
+"""Putting a licence into a wallet: proof of the holder's key, the bound credential (OpenID4VCI 1.0 §7, §8)."""
 
 from __future__ import annotations
 
-import hmac
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import orjson
@@ -19,8 +17,6 @@ from foundation.signing import (
     CertificateAuthority,
     PublicKey,
     Signer,
-    decode_base64url,
-    encode_base64url,
     verify_chosen,
 )
 from license_registry import tables as licences
@@ -28,8 +24,10 @@ from license_registry.audit.event import happened
 from license_registry.credentials import sd_jwt
 from license_registry.credentials.issuer_keys import x5c
 from license_registry.credentials.key_binding import CLOCK_SKEW_SECONDS, confirmation
+from license_registry.issuing.errors import HolderEnded
 from license_registry.lifecycle.states import State
 from license_registry.lifecycle.status_lists import PURPOSE
+from license_registry.linked_change.standing import require_standing
 from license_registry.ports import Registry
 from license_registry.presenting.present import lead_copy
 from license_registry.wallets import tables
@@ -39,22 +37,14 @@ from license_registry.wallets.errors import (
     CredentialUnknown,
     NonceRefused,
     ProofRefused,
-    WalletTokenRefused,
 )
 from license_registry.wallets.metadata import PROOF_ALGORITHMS
+from license_registry.wallets.nonces import NONCE_SECONDS, NonceInvalid, Use, read_nonce
 from license_registry.wallets.offers import digest_of, type_of, wallet_of
+from license_registry.wallets.once import use_up
+from license_registry.wallets.tokens import Right
 
 PROOF_TYPE: Final = "openid4vci-proof+jwt"
-NONCE_SECONDS: Final = 300
-_NONCE_BYTES = 4 + 16  # until when in seconds, then chance
-_MARK_BYTES = 16
-
-
-def new_nonce(registry: Registry, now: datetime) -> str:
-    """Return a nonce that says itself until when it holds: asking for one writes nothing."""
-    until = int(now.timestamp()) + NONCE_SECONDS
-    said = until.to_bytes(4, "big") + secrets.token_bytes(16)
-    return encode_base64url(said + _mark(registry, said))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +55,23 @@ class AskedFor:
     identifier: str | None
 
 
-async def issue_to_wallet(registry: Registry, token: str, asked: AskedFor, proof: str, now: datetime) -> str:
+async def issue_to_wallet(
+    registry: Registry, right: Right, asked: AskedFor, proof: str, now: datetime
+) -> str:
     """Return the licence as a credential bound to the wallet's key.
 
-    1. Find what the token is for, and check the proof that the wallet holds the private key.
-    2. Use up the nonce and record the issue in one transaction: dying before its end, the wallet asks again.
+    1. Look what the token is for, and check the proof that the wallet holds the private key.
+    2. Use up the nonce and the token's proof and record the issue in one transaction: dying before its end, the wallet
+       asks again.
     3. Sign what the lead copy says, with `cnf`, and with the certificate chain of the key where it has one.
 
     Raises:
-        WalletTokenRefused, CredentialUnknown, CredentialIdentifierUnknown, ProofRefused, NonceRefused: as they say.
-        CredentialDenied: the licence is not valid now. ObjectMissing, ObjectAltered: of the store.
+        CredentialUnknown, CredentialIdentifierUnknown, ProofRefused, NonceRefused: as they say.
+        TokenDpopRefused: the token's proof was used before.
+        CredentialDenied: the licence is not valid now, its holder is no more, or the key that signed it was revoked.
+        ObjectMissing, ObjectAltered: of the store.
     """
-    access = await tables.find_access(registry.pool, digest_of(token), now)
-    if access is None:
-        raise WalletTokenRefused(_("the access token is not known, or has expired"))
+    access = right.access
     licence = await licences.find(registry.pool, access.identifier)
     assert licence is not None
     if access.by_identifier:
@@ -90,10 +83,21 @@ async def issue_to_wallet(registry: Registry, token: str, asked: AskedFor, proof
         raise CredentialUnknown(_("the token is for another licence type"))
     if licence.state is not State.VALID:
         raise CredentialDenied(_("the licence is not valid now"))
+    try:
+        await require_standing(registry, licence)
+    except HolderEnded as error:
+        raise CredentialDenied(error.message) from error
     key, nonce = check_proof(proof, registry.issuer, now)
-    until = _read_nonce(registry, nonce, now)
-    lead = sd_jwt.verify(await lead_copy(registry, licence), registry.keys.verification_keys(PURPOSE))
+    until = _until(registry, nonce, now)
+    try:
+        lead = sd_jwt.verify(await lead_copy(registry, licence), registry.keys.verification_keys(PURPOSE))
+    except sd_jwt.CredentialInvalid as error:
+        # It came out of the store as it was put there: what no longer holds is the key that signed it.
+        raise CredentialDenied(
+            _("the key that signed the licence was revoked: it has to be issued anew")
+        ) from error
     async with registry.pool.acquire() as connection, connection.transaction():
+        await use_up(connection, right.proofs, now)
         if not await tables.use_nonce(connection, digest_of(nonce), until, now):
             raise NonceRefused(_("the nonce was used before"))
         await licences.add_event(
@@ -159,19 +163,11 @@ def check_proof(proof: str, audience: str, now: datetime) -> tuple[PublicKey, st
     return brought[0], nonce
 
 
-def _read_nonce(registry: Registry, nonce: str, now: datetime) -> datetime:
+def _until(registry: Registry, nonce: str, now: datetime) -> datetime:
     try:
-        read = decode_base64url(nonce)
-    except ValueError as error:
+        # One second more: what was used stands longer than it holds.
+        return read_nonce(registry.vault, Use.CREDENTIAL, nonce, now) + timedelta(seconds=1)
+    except NonceInvalid as error:
+        if error.expired:
+            raise NonceRefused(_("the nonce has expired")) from error
         raise NonceRefused(_("the proof carries no nonce of ours")) from error
-    said, mark = read[:_NONCE_BYTES], read[_NONCE_BYTES:]
-    if len(mark) != _MARK_BYTES or not hmac.compare_digest(mark, _mark(registry, said)):
-        raise NonceRefused(_("the proof carries no nonce of ours"))
-    until = datetime.fromtimestamp(int.from_bytes(said[:4], "big"), UTC)
-    if until <= now:
-        raise NonceRefused(_("the nonce has expired"))
-    return until + timedelta(seconds=1)
-
-
-def _mark(registry: Registry, said: bytes) -> bytes:
-    return registry.vault.fingerprint(b"wallet nonce\0" + said)

@@ -44,6 +44,9 @@ WalletServerMetadata = TypedDict(
         "response_modes_supported": NotRequired[list[str]],
         "scopes_supported": NotRequired[list[str]],
         "authorization_details_types_supported": NotRequired[list[str]],
+        "dpop_signing_alg_values_supported": list[str],
+        "client_attestation_signing_alg_values_supported": NotRequired[list[str]],
+        "client_attestation_pop_signing_alg_values_supported": NotRequired[list[str]],
         "pre-authorized_grant_anonymous_access_supported": bool,
     },
 )
@@ -103,21 +106,33 @@ def _configuration(licence_type: LicenceType, algorithm: Algorithm) -> dict[str,
     }
 
 
-def authorisation_metadata(issuer: str, scopes: Iterable[str] | None) -> WalletServerMetadata:
+def authorisation_metadata(
+    issuer: str, scopes: Iterable[str] | None, *, attested: bool, anonymous: bool
+) -> WalletServerMetadata:
     """Return the metadata of the authorisation server of wallets.
 
     Args:
         scopes: that wallets may ask for by themselves; None where they come with a pre-authorised code only.
+        attested: attestations are taken from some wallets at least.
+        anonymous: wallets that nobody attests are taken.
     """
+    algorithms = [one.value for one in PROOF_ALGORITHMS]
     wallets = f"{issuer}/v1/wallets"
     told: WalletServerMetadata = {
         "issuer": issuer,
         "token_endpoint": f"{wallets}/token",
         "grant_types_supported": [PRE_AUTHORISED],
         "response_types_supported": [],
-        "token_endpoint_auth_methods_supported": ["none"],
-        "pre-authorized_grant_anonymous_access_supported": True,
+        "token_endpoint_auth_methods_supported": [
+            *(["none"] if anonymous else []),
+            *(["attest_jwt_client_auth"] if attested else []),
+        ],
+        "pre-authorized_grant_anonymous_access_supported": anonymous,
+        "dpop_signing_alg_values_supported": algorithms,
     }
+    if attested:
+        told["client_attestation_signing_alg_values_supported"] = algorithms
+        told["client_attestation_pop_signing_alg_values_supported"] = algorithms
     if scopes is None:
         return told
     return {

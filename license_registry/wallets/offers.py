@@ -16,12 +16,15 @@ from foundation.language import _
 from license_registry import tables as licences
 from license_registry.audit.event import happened
 from license_registry.catalog.types import LicenceType
+from license_registry.linked_change.standing import require_standing
 from license_registry.ports import Registry
 from license_registry.presenting.present import own_licence
 from license_registry.tables import Licence
 from license_registry.wallets import tables
 from license_registry.wallets.errors import CredentialDenied, WalletCodeRefused
 from license_registry.wallets.metadata import PRE_AUTHORISED
+from license_registry.wallets.once import use_up
+from license_registry.wallets.proven import Proven
 from license_registry.wallets.tables import Access, Offer
 
 OFFER_SECONDS: Final = 600
@@ -66,8 +69,10 @@ async def offer(
 
     Raises:
         NotFound: not a licence of the caller's. CredentialDenied: its type is not known any more.
+        HolderEnded: its holder is dead, struck off or merged into another.
     """
     licence = await own_licence(registry, caller, identifier)
+    await require_standing(registry, licence)
     configuration = type_of(registry, licence).id
     assert caller.subject is not None
     code = secrets.token_urlsafe(24)
@@ -98,14 +103,15 @@ async def offer(
     return Offered(f"openid-credential-offer://?credential_offer={quote(link, safe='')}", pin, expires_at)
 
 
-async def redeem(registry: Registry, code: str, pin: str | None, now: datetime) -> str:
-    """Return an access token for a pre-authorised code.
+async def redeem(registry: Registry, code: str, pin: str | None, proven: Proven, now: datetime) -> str:
+    """Return an access token for a pre-authorised code, bound to the key that the wallet proved to hold, if any.
 
     1. Lock the offer, so that of two at once one gets the token.
     2. A wrong transaction code costs a try; the last one costs the offer. That is committed before the refusal.
-    3. Mark the offer as used and store the token, in one transaction: dying before its end, the offer is unused.
+    3. Mark proofs and offer as used and store the token, in one transaction: dying before its end, the offer is unused.
 
     Raises:
+        OAuthError: a proof was used before; the offer stays good.
         WalletCodeRefused: no such code, used, expired, or the transaction code is wrong.
     """
     token = secrets.token_urlsafe(32)
@@ -120,11 +126,17 @@ async def redeem(registry: Registry, code: str, pin: str | None, now: datetime) 
             await tables.count_try(connection, digest)
             granted = False
         else:
+            await use_up(connection, proven.proofs, now)
             await tables.use_offer(connection, digest, now)
             expires_at = now + timedelta(seconds=TOKEN_SECONDS)
-            await tables.add_access(
-                connection, Access(digest_of(token), found.identifier, found.presenter, expires_at)
+            access = Access(
+                digest_of(token),
+                found.identifier,
+                found.presenter,
+                expires_at,
+                bound_to=proven.bound_to,
             )
+            await tables.add_access(connection, access)
             granted = True
     if not granted:
         raise WalletCodeRefused(

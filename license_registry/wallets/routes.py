@@ -24,7 +24,13 @@ from license_registry.wallets.answers import Answer, take_answer
 from license_registry.wallets.authorising.redeem import CodeForm, redeem_code
 from license_registry.wallets.encryption import LARGEST
 from license_registry.wallets.errors import WalletGrantUnsupported, WalletTokenRefused
-from license_registry.wallets.issuance import AskedFor, issue_to_wallet, new_nonce
+from license_registry.wallets.headers import (
+    PROOF_PROBLEMS,
+    Attested,
+    DpopProofs,
+    fresh,
+)
+from license_registry.wallets.issuance import AskedFor, issue_to_wallet
 from license_registry.wallets.metadata import (
     AUTHORISATION_CODE,
     DETAILS_TYPE,
@@ -34,9 +40,12 @@ from license_registry.wallets.metadata import (
     authorisation_metadata,
     issuer_metadata,
 )
+from license_registry.wallets.nonces import Use, new_nonce
 from license_registry.wallets.offers import TOKEN_SECONDS, offer, redeem
+from license_registry.wallets.proven import Sent, prove
 from license_registry.wallets.qr import qr_svg
 from license_registry.wallets.requests import answer_of, ask, open_request, request_object
+from license_registry.wallets.tokens import Shown, right_of
 
 router = APIRouter(prefix="/v1", tags=["wallets"])
 well_known = APIRouter(prefix="/.well-known", tags=["wallets"])
@@ -146,6 +155,7 @@ class WalletOutcome(TypedDict):
     matter: NotRequired[str]
     result: NotRequired[int]
     checks: NotRequired[dict[str, bool | None]]
+    reasons: NotRequired[dict[str, str]]
     identifier: NotRequired[str | None]
     state: NotRequired[str]
     state_name: NotRequired[str]
@@ -174,7 +184,8 @@ class AnswerTaken(TypedDict):
     status_code=201,
     openapi_extra=audited("offered-to-wallet"),
     responses=documented(
-        REGISTRY_PROBLEMS, [*CALLER_PROBLEMS, "invalid-request", "not-found", "wallet-credential-denied"]
+        REGISTRY_PROBLEMS,
+        [*CALLER_PROBLEMS, "invalid-request", "not-found", "wallet-credential-denied", "holder-ended"],
     ),
     summary="Put a licence into a wallet: credential offer as link and QR code 存入卡包",
 )
@@ -202,13 +213,21 @@ async def offers(
     responses={
         200: {"model": WalletTokenReply},
         **documented(
-            REGISTRY_PROBLEMS, ["invalid-request", "wallet-code-refused", "wallet-grant-unsupported"]
+            REGISTRY_PROBLEMS,
+            [
+                "invalid-request",
+                "wallet-code-refused",
+                "wallet-grant-unsupported",
+                *PROOF_PROBLEMS,
+            ],
         ),
     },
     summary="Token endpoint for wallets (OpenID4VCI 1.0 §6)",
 )
 async def token(
     request: Request,
+    dpop: DpopProofs,
+    attested: Attested,
     grant_type: Annotated[str, Form()] = "",
     code: Annotated[str, Form(alias="pre-authorized_code", max_length=200)] = "",
     pin: Annotated[str | None, Form(alias="tx_code", max_length=20)] = None,
@@ -220,12 +239,17 @@ async def token(
     """Give an access token for a pre-authorised code, or for the code that a holder came back with."""
     registry: Registry = request.app.state.registry
     now = datetime.now(UTC)
-    body: dict[str, Any] = {"token_type": "Bearer", "expires_in": TOKEN_SECONDS}
+    sent = Sent("token", client_id, dpop, attested)
+    proven = prove(registry, sent, now, gives_tokens=True)
+    body: dict[str, Any] = {
+        "token_type": "Bearer" if proven.bound_to is None else "DPoP",
+        "expires_in": TOKEN_SECONDS,
+    }
     if grant_type == PRE_AUTHORISED:
-        body["access_token"] = await redeem(registry, code, pin, now)
+        body["access_token"] = await redeem(registry, code, pin, proven, now)
     elif grant_type == AUTHORISATION_CODE and registry.wallets_come_by_themselves:
-        form = CodeForm(authorised, client_id, redirect_uri, code_verifier)
-        redeemed = await redeem_code(registry, form, now)
+        form = CodeForm(authorised, proven.client_id, redirect_uri, code_verifier)
+        redeemed = await redeem_code(registry, form, proven, now)
         body["access_token"] = redeemed.token
         if redeemed.details is not None:
             licence_type, identifier = redeemed.details
@@ -240,7 +264,7 @@ async def token(
         raise WalletGrantUnsupported(
             _("wallets come with a pre-authorised code, or with an authorisation code")
         )
-    return JSONResponse(body, headers=_FRESH)
+    return JSONResponse(body, headers=fresh(registry, proven.bound_to, now))
 
 
 @router.post(
@@ -251,9 +275,11 @@ async def token(
     summary="Nonce endpoint (OpenID4VCI 1.0 §7)",
 )
 async def nonce(request: Request) -> Response:
-    """Give a nonce for a proof of possession."""
+    """Give a nonce for a proof of possession; `DPoP-Nonce` has one for DPoP."""
     registry: Registry = request.app.state.registry
-    return JSONResponse({"c_nonce": new_nonce(registry, datetime.now(UTC))}, headers=_FRESH)
+    now = datetime.now(UTC)
+    told = {**_FRESH, "DPoP-Nonce": new_nonce(registry.vault, Use.DPOP, now)}
+    return JSONResponse({"c_nonce": new_nonce(registry.vault, Use.CREDENTIAL, now)}, headers=told)
 
 
 @router.post(
@@ -268,6 +294,8 @@ async def nonce(request: Request) -> Response:
                 "malformed-body",
                 "invalid-request",
                 "wallet-token-refused",
+                "wallet-token-dpop-refused",
+                "wallet-token-dpop-nonce-needed",
                 "wallet-credential-unknown",
                 "wallet-credential-identifier-unknown",
                 "wallet-credential-denied",
@@ -280,20 +308,23 @@ async def nonce(request: Request) -> Response:
     },
     summary="Credential endpoint (OpenID4VCI 1.0 §8)",
 )
-async def credential(body: CredentialRequest, request: Request) -> Response:
+async def credential(body: CredentialRequest, request: Request, dpop: DpopProofs) -> Response:
     """Give the licence that the wallet's token is for, bound to the wallet's key."""
     registry: Registry = request.app.state.registry
+    now = datetime.now(UTC)
     scheme, _space, said = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not said:
-        raise WalletTokenRefused(_("send it as `Authorization: Bearer ...`"))
+    if scheme.lower() not in {"bearer", "dpop"} or not said:
+        raise WalletTokenRefused(_("send it as `Authorization: Bearer ...`, or `DPoP ...` where it is bound"))
+    right = await right_of(registry, Shown(said, scheme.lower() == "dpop", dpop), now)
     issued = await issue_to_wallet(
         registry,
-        said,
+        right,
         AskedFor(body.credential_configuration_id, body.credential_identifier),
         body.proofs.jwt[0],
-        datetime.now(UTC),
+        now,
     )
-    return JSONResponse({"credentials": [{"credential": issued}]}, headers=_FRESH)
+    told = fresh(registry, right.access.bound_to, now)
+    return JSONResponse({"credentials": [{"credential": issued}]}, headers=told)
 
 
 @router.post(
@@ -414,7 +445,10 @@ async def authorisation_server(name: Name, request: Request) -> WalletServerMeta
     """Describe the authorisation server of wallets (RFC 8414)."""
     registry: Registry = request.app.state.registry
     return authorisation_metadata(
-        registry.issuer, registry.types if registry.wallets_come_by_themselves else None
+        registry.issuer,
+        registry.types if registry.wallets_come_by_themselves else None,
+        attested=bool(registry.attesters),
+        anonymous=registry.settings.wallet_attestation != "required",
     )
 
 

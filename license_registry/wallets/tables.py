@@ -31,6 +31,7 @@ wallet_token = Table(
     Column("presenter", BYTEA, nullable=False),
     Column("expires_at", TIMESTAMP(timezone=True), nullable=False),
     Column("by_identifier", Boolean, nullable=False, server_default="false"),
+    Column("bound_to", Text),
 )
 
 wallet_nonce = Table(
@@ -40,6 +41,14 @@ wallet_nonce = Table(
     Column("expires_at", TIMESTAMP(timezone=True), nullable=False),
 )
 Index("wallet_nonce_expires_at", wallet_nonce.c.expires_at)
+
+wallet_proof = Table(
+    "wallet_proof",
+    metadata,
+    Column("proof_digest", BYTEA, primary_key=True),
+    Column("expires_at", TIMESTAMP(timezone=True), nullable=False),
+)
+Index("wallet_proof_expires_at", wallet_proof.c.expires_at)
 
 wallet_request = Table(
     "wallet_request",
@@ -79,6 +88,7 @@ class Access:
 
     Args:
         by_identifier: the wallet was told the identifier, and asks by it instead of the licence type.
+        bound_to: thumbprint of the key that the token is good with alone (`jkt`, RFC 9449 §6); None: with any.
     """
 
     token_digest: bytes
@@ -86,6 +96,7 @@ class Access:
     presenter: bytes
     expires_at: datetime
     by_identifier: bool = False
+    bound_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +159,15 @@ async def count_try(connection: Any, code_digest: bytes) -> None:
 async def add_access(connection: Any, new: Access) -> None:
     """Store what an access token is for."""
     await connection.execute(
-        "INSERT INTO license_registry.wallet_token (token_digest, identifier, presenter, expires_at, by_identifier)"
-        " VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO license_registry.wallet_token"
+        " (token_digest, identifier, presenter, expires_at, by_identifier, bound_to)"
+        " VALUES ($1, $2, $3, $4, $5, $6)",
         new.token_digest,
         new.identifier,
         new.presenter,
         new.expires_at,
         new.by_identifier,
+        new.bound_to,
     )
 
 
@@ -182,6 +195,18 @@ async def use_nonce(connection: Any, nonce_digest: bytes, expires_at: datetime, 
         "INSERT INTO license_registry.wallet_nonce (nonce_digest, expires_at) VALUES ($1, $2)"
         " ON CONFLICT DO NOTHING",
         nonce_digest,
+        expires_at,
+    )
+    return done.endswith(" 1")
+
+
+async def use_proof(connection: Any, proof_digest: bytes, expires_at: datetime, now: datetime) -> bool:
+    """Mark a proof of holding a key as used, and say whether it was fresh; what is too old anyway is forgotten."""
+    await connection.execute("DELETE FROM license_registry.wallet_proof WHERE expires_at < $1", now)
+    done: str = await connection.execute(
+        "INSERT INTO license_registry.wallet_proof (proof_digest, expires_at) VALUES ($1, $2)"
+        " ON CONFLICT DO NOTHING",
+        proof_digest,
         expires_at,
     )
     return done.endswith(" 1")

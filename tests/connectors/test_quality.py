@@ -390,3 +390,12 @@ def test_a_mapping_that_cannot_place_addresses_is_wrong(old: str, new: str, why:
     assert old in LICENCES
     with pytest.raises(SourceError, match=why):
         parse_mapping("licences", LICENCES.replace(old, new))
+
+
+def test_a_constant_stands_in_each_row_as_if_a_column_said_it() -> None:
+    columns = [column for column in POPULATION.columns if column.field != "status"]
+    mapping = POPULATION.model_copy(update={"columns": columns, "constants": {"status": "resident"}})
+    row = {column.column: ROW[column.column] for column in columns}
+    checked = check(mapping, row, row | {"公民身份号码": "x"})
+    assert [record["status"] for record in checked.records()] == ["resident"]
+    assert [bad.reason for bad in checked.bad] == ["wrong-length"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import signal
 import subprocess
@@ -56,6 +57,19 @@ def test_slices_come_back_ready_in_their_order(entities: Path, count: int) -> No
         assert piece.original(ready.end) == piece.cut(1000).__next__().original(ready.end)
 
 
+@pytest.mark.parametrize("size", [0, 1 << 20])
+def test_rows_come_back_whole_whether_they_fit_the_shared_memory_or_not(
+    entities: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(workers, "WINDOW_BYTES", size or mmap.PAGESIZE)
+    with making_ready(preparer(), 2) as make_ready:
+        found = [ready.rows for _, ready in make_ready(FileSource(entities, MAPPING).slices(17))]
+    assert len(found) > 4
+    assert all(len(rows.rows) == rows.ends[-1] for rows in found)
+    for rows in found:
+        assert [row[6:22] for _subject, _mark, row in rows.each()] == rows.each_subject()
+
+
 def test_nothing_sensitive_stands_in_clear_in_what_goes_to_the_database(entities: Path) -> None:
     (piece,) = FileSource(entities, MAPPING).slices(10_000)
     checked = preparer()._checker.check(piece.taken_apart())
@@ -80,7 +94,7 @@ def test_a_worker_that_dies_is_told(entities: Path, monkeypatch: pytest.MonkeyPa
         list(make_ready(FileSource(entities, MAPPING).slices(20)))
 
 
-def _dying(_piece: Slice) -> None:
+def _dying(_piece: Slice, _window: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 

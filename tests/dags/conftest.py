@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
+from demonstration.airflow import Installation, free_port
 from demonstration.city import CityPlan, write_credentials, write_legal_entities, write_population
 from exchange.registers.schemas import load_registers, place
 from foundation.database import sqlalchemy_url
@@ -203,3 +205,23 @@ def by_command(
     """Another land, that files come into by the command."""
     with fresh_database(server_address, template) as address:
         yield Land(airflow, address, home, tmp_path / "other")
+
+
+@contextmanager
+def installed(server: str, home: Path, executor: str, variables: dict[str, str]) -> Iterator[Installation]:
+    """Prepare an Airflow with a database of its own."""
+    name = f"airflow_{uuid.uuid4().hex[:12]}"
+    metadata = make_url(server).set(database=name).render_as_string(hide_password=False)
+    installation = Installation(PYTHON, home, metadata, free_port(), executor, variables)
+    try:
+        installation.prepare()
+        yield installation
+    finally:
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+def sql(address: str, statement: str) -> list[tuple[Any, ...]]:
+    """Look into any database."""
+    with psycopg.connect(address, autocommit=True) as connection:
+        return connection.execute(statement).fetchall()

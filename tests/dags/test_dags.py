@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 
 from connectors.mapping import load_mapping, mapping_names
-from demonstration.city import CityPlan
+from demonstration.city import CityPlan, Mess
+from demonstration.parties import System
 from exchange.registers.schemas import load_registers
 from foundation.identifiers import Uscc
+from foundation.identity.principals import Role
+from tests.conftest import put as register
 from tests.dags.conftest import RUN, Airflow, Land
 
 pytestmark = pytest.mark.thorough
@@ -34,7 +37,7 @@ def test_all_dag_files_are_imported_without_errors(airflow: Airflow) -> None:
     assert found["errors"] == {}
     assert {Path(name).stem for name in found["files"]} == set(DAG_FILES)
     names = {f"zhengtong-{source}" for source in mapping_names()} | {"zhengtong-after-registers"}
-    names |= {f"zhengtong-licences-{name}" for name in ("daily", "follow", "notices")}
+    names |= {f"zhengtong-licences-{name}" for name in ("daily", "follow", "issue", "notices")}
     assert set(found["dags"]) == names
     for source in SOURCES:
         outlets, catchup, runs, retries = found["dags"][f"zhengtong-{source}"]
@@ -87,11 +90,16 @@ def test_the_dags_bring_in_what_the_command_brings_in_and_twice_changes_nothing(
     assert land.results(land.test("population"), "each_file.bring_in") == [], "nothing waits any more"
 
     land.airflow.python(RUN, "dags.after_registers", "zhengtong-after-registers", **land.settings())
-    ((found,),) = land.airflow.sql(
-        "SELECT value FROM xcom WHERE dag_id = 'zhengtong-after-registers' AND key = 'return_value'"
-    )
+    ((found,),) = land.airflow.sql("SELECT value FROM xcom WHERE task_id = 'sum_up' AND key = 'return_value'")
     assert found["subjects"]["persons"] == len(before["person"])
     assert found["last"]["population"]["unchanged"] == report["unchanged"]
+    ((checkpoint,),) = land.airflow.sql(
+        "SELECT value FROM xcom WHERE task_id = 'checkpoint' AND key = 'return_value'"
+    )
+    assert checkpoint["size"] == checkpoint["folded"] == 0, (
+        "bringing in by itself is told of in runs, not in the log"
+    )
+    assert (land.home / "ledger" / "checkpoint").is_file()
 
 
 def test_the_life_of_licences_runs_by_the_clock_and_by_the_registers(land: Land) -> None:
@@ -116,6 +124,31 @@ def test_the_life_of_licences_runs_by_the_clock_and_by_the_registers(land: Land)
     )
     with pytest.raises(AssertionError, match="zhengtong-licences-notices: failed"):
         land.airflow.python(RUN, "dags.licences", "zhengtong-licences-notices", **land.settings())
+
+
+def test_credentials_that_came_in_are_issued_in_the_name_that_their_mapping_says(land: Land) -> None:
+    text = (resources.files("connectors.mapping") / "files" / "credentials.yaml").read_text(encoding="utf-8")
+    folder = land.home / "sources"
+    folder.mkdir(parents=True)
+    (folder / "credentials.yaml").write_text(f"{text}issued_by: market\n", encoding="utf-8")
+    (folder / "spoilt.yaml").write_text("source: spoilt\n", encoding="utf-8")
+    authority = System("market", "market", "11990100MC00000121", frozenset({Role.ISSUING_AUTHORITY}))
+    register(land.address, authority.registration())
+    for source in SOURCES:
+        land.put(source, "1.dat", CityPlan(people=300, mess=Mess({}, {}, {})))
+        land.test(source)
+    found = []
+    for _again in range(2):
+        land.airflow.python(RUN, "dags.licences", "zhengtong-licences-issue", **land.settings())
+        ((value,),) = land.airflow.sql(
+            "SELECT x.value FROM xcom x JOIN dag_run r USING (dag_id, run_id) WHERE x.task_id = 'issue'"
+            " AND x.key = 'return_value' ORDER BY r.id DESC LIMIT 1"
+        )
+        found.append(value)
+        assert land.sql("SELECT count(*) FROM license_registry.licence") == [(value["issued"],)]
+    assert found[0] == found[1], "an unchanged register is the same job, which is done"
+    assert found[0]["source"] == "credentials"
+    assert found[0]["issued"] == found[0]["rows"] > 10
 
 
 def test_of_several_files_each_is_brought_in_and_the_spoilt_one_stays(land: Land) -> None:

@@ -5,21 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psycopg
 import pytest
-from sqlalchemy import make_url
 
-from demonstration.airflow import PARTS, Client, Installation, free_port
+from demonstration.airflow import PARTS, Client, free_port
 from demonstration.city import CityPlan, write_population
-from tests.dags.conftest import PYTHON, Airflow
+from tests.dags.conftest import Airflow, installed, sql
 from tests.debian import debian_program
 
 pytestmark = [pytest.mark.thorough, pytest.mark.timeout(500)]
@@ -35,29 +31,10 @@ def variables(tmp_path: Path, database_url: str) -> dict[str, str]:
     }
 
 
-@contextmanager
-def installed(server: str, home: Path, executor: str, variables: dict[str, str]) -> Iterator[Installation]:
-    """Prepare an Airflow with a database of its own."""
-    name = f"airflow_{uuid.uuid4().hex[:12]}"
-    metadata = make_url(server).set(database=name).render_as_string(hide_password=False)
-    installation = Installation(PYTHON, home, metadata, free_port(), executor, variables)
-    try:
-        installation.prepare()
-        yield installation
-    finally:
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-
-
 def put(inbox: Path, people: int) -> None:
     part = inbox / "day.csv.part"
     write_population(CityPlan(people=people), part)
     part.rename(inbox / "day.csv")
-
-
-def sql(address: str, statement: str) -> list[tuple[Any, ...]]:
-    with psycopg.connect(address, autocommit=True) as connection:
-        return connection.execute(statement).fetchall()
 
 
 def state(client: Client, dag: str, run: str, task: str) -> str | None:

@@ -75,6 +75,7 @@ def test_a_real_register_file_can_be_given(shared: Callable[[str], Path]) -> Non
     assert story["ingest"][1]["read"] == 4698
 
 
+@pytest.mark.thorough
 def test_what_does_not_come_out_as_told_shows_in_the_exit_code(tmp_path: Path) -> None:
     # A register without a single usable entity: there is nobody to issue a licence to.
     header = "企业名称,统一社会信用代码,注册日期,企业类型,法人代表,注册资金,经营范围,所在省份,地区,注册地址"

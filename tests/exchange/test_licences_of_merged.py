@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-import psycopg
 import pytest
 from joserfc.jwk import ECKey
 
 from demonstration.parties import System
 from exchange.batches import work
 from exchange.queries.answer import TYPE
-from exchange.registers import links
-from exchange.registers.links import Link
-from foundation.identifiers import CitizenId, Uscc
+from foundation.identifiers import Uscc
 from foundation.identity.principals import Role
 from foundation.sensitive import Vault
 from foundation.sensitive.opening import open_vault
@@ -26,11 +23,11 @@ from tests.conftest import Service
 from tests.exchange.batches.conftest import Asking, lines
 from tests.exchange.queries.asking import ask, give
 from tests.license_registry.conftest import HOLDER, PERSON, STRANGER, issued, problem
+from tests.linking import FORMER, decide
 
 RESOURCE = "licence.business-licence"
 COMPANY = "示范市东湖茶业有限公司"
 FORMER_HOLDER = Uscc.compute("91990101MA0000002").text
-FORMER = CitizenId.compute("990101", date(1980, 2, 28), 123).reveal()
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +60,6 @@ def licence(service: Service) -> str:
     authority = service.system("market-regulator", Role.ISSUING_AUTHORITY)
     identifier: str = issued(service, authority)["identifier"]
     return identifier
-
-
-def decide(service: Service, register: str, pair: list[bytes], decision: str) -> None:
-    """What `zhengtong link decide` does, after a search has found the two."""
-    low, high = sorted(pair)
-    with psycopg.connect(service.address) as connection:
-        links.put(connection, register, [Link(low, high, "candidate", 0.9, {})], datetime.now(UTC))
-        assert links.decide(connection, register, low, high, decision, "王五", datetime.now(UTC))
 
 
 def merged(service: Service, reply: dict[str, Any]) -> bool:

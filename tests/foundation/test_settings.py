@@ -135,6 +135,7 @@ BAD: dict[str, tuple[dict[str, str], str]] = {
     "wallet without TLS": ({"WALLET_CLIENTS": '{"w":["http://wallet.example/back"]}'}, "wallet_clients"),
     "wallet nowhere": ({"WALLET_CLIENTS": '{"w":["https:///back"]}'}, "wallet_clients"),
     "wallet with a fragment": ({"WALLET_CLIENTS": '{"w":["https://wallet.example/#a"]}'}, "wallet_clients"),
+    "attested by nobody": ({"WALLET_ATTESTATION": "required"}, "wallet_attesters"),
     "wallet with a line": ({"WALLET_CLIENTS": '{"w":["com.example:/a\\nb"]}'}, "wallet_clients"),
     "development beyond loopback": (
         {"DEVELOPMENT_ISSUER": "true", "LISTEN_HOST": "0.0.0.0"},

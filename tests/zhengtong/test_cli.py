@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import socket
 import subprocess
@@ -22,7 +23,7 @@ from foundation.settings import Settings
 from tests.conftest import Service, fresh_database
 from tests.zhengtong.conftest import PERSON, Run, one_line
 from zhengtong.cli import ELSEWHERE
-from zhengtong.house import open_keys
+from zhengtong.house_keys import open_keys
 
 
 def test_ingest_reports_what_was_done_and_a_second_time_changes_nothing(run: Run, population: Path) -> None:
@@ -263,13 +264,43 @@ def test_verify_log_names_the_record_that_was_altered(run: Run, log: dict[str, A
     )
 
 
+def test_checkpoint_folds_what_waits_where_no_service_does(
+    run: Run, settings: Settings, database_url: str
+) -> None:
+    entries = [bytes([n]) * 32 for n in range(3)]
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("INSERT INTO ledger.pending (entry) SELECT unnest(%s::bytea[])", [entries])
+    for folded in (3, 0):
+        done = run("checkpoint", "--json")
+        assert done.exit_code == 0, done.output
+        told = json.loads(done.stdout)
+        assert (told["size"], told["folded"]) == (3, folded)
+        done = run("verify-log", str(settings.ledger_folder), "--json")
+        assert done.exit_code == 0, done.output
+        found = json.loads(done.stdout)
+        assert (found["size"], found["root"], found["problems"]) == (3, told["root"], [])
+    assert "3" in run("checkpoint").stdout
+    # Of a log that somebody put an old copy of the database beside, nothing is signed.
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE ledger.tree_head SET size = 2")
+    assert one_line(run("checkpoint"))
+
+
 def test_verify_log_refuses_another_logs_key(run: Run, log: dict[str, Any], settings: Settings) -> None:
-    from zhengtong.house import open_log_signer
+    from zhengtong.house_keys import open_log_signer
 
     other = open_log_signer(settings, open_keys(settings, datetime.now(UTC))).verifier_key
     done = run("verify-log", log["folder"], "--key", other, "--json")
     assert done.exit_code == 1
     assert json.loads(done.stdout)["problems"]
+
+
+@pytest.mark.parametrize("where", ["folder", "address"])
+def test_without_a_key_the_one_beside_the_log_is_taken_and_told(
+    run: Run, log: dict[str, Any], where: str
+) -> None:
+    report = json.loads(run("verify-log", log[where], "--json").stdout)
+    assert (report["problems"], report["key_from"]) == ([], "published beside the log")
 
 
 @pytest.mark.parametrize("where", ["absent", "http://127.0.0.1:9/ledger"])
@@ -289,3 +320,20 @@ def test_an_unforeseen_error_is_not_dressed_up(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(ZeroDivisionError):
         run("ingest", "population", "--file", "x")
     assert issubclass(SourceError, Exception)
+
+
+@pytest.mark.thorough
+def test_a_command_loads_only_what_it_needs() -> None:
+    """Most of the time of a short command is imports; `-X importtime` tells where it goes."""
+    heavy = ("exchange.app", "fastapi.applications", "pypinyin", "openpyxl", "minio")
+    code = (
+        "import sys, zhengtong.cli, connectors.pipeline; one = set(sys.modules);"
+        "import zhengtong.verifying, zhengtong.licence_commands; two = set(sys.modules);"
+        "import zhengtong.app; three = set(sys.modules);"
+        f"print(*([m for m in {heavy} if m in each] for each in (one, two, three)), sep='|')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    bare, short, serving = (set(ast.literal_eval(part)) for part in done.stdout.strip().split("|"))
+    assert bare == set()
+    assert "exchange.app" not in short and not short & {"pypinyin", "openpyxl", "minio"}
+    assert serving == {"exchange.app", "fastapi.applications"}

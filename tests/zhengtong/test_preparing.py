@@ -109,6 +109,8 @@ def test_the_published_schema_of_mappings_is_that_of_the_program(run: Run) -> No
 
 def test_a_source_reports_its_runs_the_latest_first(run: Run, population: Path) -> None:
     assert json.loads(run("source", "report", "population", "--json").stdout)["runs"] == []
+    assert "was not brought in yet" in run("source", "report", "population").stdout
+    assert "no source popullation" in one_line(run("source", "report", "popullation"))
     run("ingest", "population", "--file", str(population))
     run("quarantine", "replay", "population")
     found = json.loads(run("source", "report", "population", "--json").stdout)

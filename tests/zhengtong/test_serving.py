@@ -99,6 +99,7 @@ def test_workers_share_the_door_and_one_that_dies_is_replaced(
     assert not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in left)
 
 
+@pytest.mark.thorough
 def test_workers_end_with_the_process_that_started_them(
     service: tuple[subprocess.Popen[bytes], str],
 ) -> None:

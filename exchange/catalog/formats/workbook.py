@@ -10,18 +10,16 @@ import io
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from openpyxl import Workbook
-from openpyxl.styles import Alignment, Font, PatternFill
-from openpyxl.utils import get_column_letter
-from openpyxl.worksheet.datavalidation import DataValidation
-from openpyxl.worksheet.worksheet import Worksheet
 from python_calamine import CalamineError, CalamineWorkbook
 
 from exchange.catalog.document import Document
 from foundation.errors import DomainError
 from foundation.language import _
+
+if TYPE_CHECKING:
+    from openpyxl.worksheet.worksheet import Worksheet
 
 RESOURCES, FIELDS = "数据资源", "信息项"
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -129,6 +127,10 @@ class ReadResource:
 
 def to_workbook(documents: Iterable[Mapping[str, Any]]) -> bytes:
     """Return complete documents as the bytes of an .xlsx."""
+    # Here and below, not above: what draws workbooks takes long to load, and most processes write none.
+    from openpyxl import Workbook
+    from openpyxl.worksheet.worksheet import Worksheet
+
     workbook = Workbook()
     resources = workbook.active
     assert isinstance(resources, Worksheet)
@@ -288,6 +290,9 @@ def _cell(value: Any, column: _Column) -> Any:
 
 
 def _head(sheet: Worksheet, columns: tuple[_Column, ...]) -> None:
+    from openpyxl.styles import Alignment, Font, PatternFill
+    from openpyxl.utils import get_column_letter
+
     sheet.append([column.heading for column in columns])
     sheet.freeze_panes = "C2"
     for number, column in enumerate(columns, 1):
@@ -300,6 +305,9 @@ def _head(sheet: Worksheet, columns: tuple[_Column, ...]) -> None:
 
 def _choices(sheet: Worksheet, columns: tuple[_Column, ...]) -> None:
     """Let who fills the workbook in choose from the words that it may hold."""
+    from openpyxl.utils import get_column_letter
+    from openpyxl.worksheet.datavalidation import DataValidation
+
     for number, column in enumerate(columns, 1):
         if column.words is not None:
             letter = get_column_letter(number)

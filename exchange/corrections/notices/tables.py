@@ -144,6 +144,17 @@ async def revive(connection: Any, number: int, client_id: str | None, now: datet
     return bool(done == "UPDATE 1")
 
 
+async def revive_all(connection: Any, client_id: str | None, now: datetime) -> int:
+    """Let all dead notices be tried again, of one system or of all (None); return how many."""
+    rows = await connection.fetch(
+        "UPDATE exchange.correction_notice SET next_attempt_at = $2, attempts = 0, dead_at = NULL"
+        " WHERE dead_at IS NOT NULL AND ($1::text IS NULL OR client_id = $1) RETURNING 1",
+        client_id,
+        now,
+    )
+    return len(rows)
+
+
 async def dead(connection: Any, client_id: str | None, limit: int) -> list[Dead]:
     """Return notices that were given up, of one system or of all (None), the latest first."""
     rows = await connection.fetch(

@@ -17,7 +17,7 @@ from exchange.matters.matter import MatterMalformed, read_matter
 
 BATCH = 200
 
-_KEPT = ("evidence", "consent", "may_follow_days", "legal_basis", "required", "name_en")
+_KEPT = ("evidence", "consent", "consent_by_code", "may_follow_days", "legal_basis", "required", "name_en")
 """What people add to a material, and no list of matters holds."""
 
 

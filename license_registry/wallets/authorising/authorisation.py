@@ -27,6 +27,7 @@ class Authorisation:
         sign_in: our secrets towards the issuer of people.
         presenter: blind index of who signed in, hexadecimal.
         licence: identifier of the licence that they chose.
+        bound_to: thumbprint of the key that the code is good with alone (RFC 9449 §10); None: with any, or without.
     """
 
     client_id: str
@@ -39,6 +40,7 @@ class Authorisation:
     sign_in: SignIn | None = None
     presenter: str = ""
     licence: str = ""
+    bound_to: str | None = None
 
 
 def new_secret() -> str:

@@ -21,6 +21,7 @@ from license_registry.audit.event import happened
 from license_registry.catalog.types import require_type
 from license_registry.identities import presentable_by
 from license_registry.lifecycle.states import State
+from license_registry.linked_change.standing import require_standing
 from license_registry.ports import Registry
 from license_registry.presenting.present import own_licence
 from license_registry.tables import Licence
@@ -160,6 +161,7 @@ async def choose(registry: Registry, cookie: str, ticket: str, identifier: str, 
     Raises:
         SignInRefused: no such choice, over, or in another browser.
         NotFound: not a licence of theirs. CredentialDenied: not valid now, or not what the wallet asked for.
+        HolderEnded: its holder is dead, struck off or merged into another.
     """
     row, said = await _at(registry, ticket, Step.CHOOSING, cookie, now)
     if not identifier:
@@ -170,6 +172,7 @@ async def choose(registry: Registry, cookie: str, ticket: str, identifier: str, 
         raise CredentialDenied(_("the wallet asked for another licence type"))
     if licence.state is not State.VALID:
         raise CredentialDenied(_("the licence is not valid now"))
+    await require_standing(registry, licence)
     code = new_secret()
     granted = stepped(
         registry, row, Step.GRANTED, code, replace(said, licence=identifier), lasting(now, CODE_SECONDS)

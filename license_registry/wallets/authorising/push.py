@@ -17,6 +17,7 @@ from license_registry.wallets.authorising import tables
 from license_registry.wallets.authorising.authorisation import Authorisation, lasting, new_secret
 from license_registry.wallets.authorising.tables import Row, Step
 from license_registry.wallets.errors import (
+    DpopRefused,
     WalletClientUnknown,
     WalletDetailsRefused,
     WalletRequestRefused,
@@ -25,12 +26,15 @@ from license_registry.wallets.errors import (
 )
 from license_registry.wallets.metadata import DETAILS_TYPE
 from license_registry.wallets.offers import digest_of
+from license_registry.wallets.once import use_up
+from license_registry.wallets.proven import Proven
 
 PUSHED_SECONDS: Final = 120
 REQUEST_URI: Final = "urn:ietf:params:oauth:request_uri:"
 LONGEST_STATE: Final = 2000
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
+_THUMBPRINT = _CHALLENGE  # both are SHA-256 in base64url
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +50,17 @@ class PushedForm:
     authorization_details: str
     state: str
     request_uri: str
+    dpop_jkt: str
 
 
-async def push(registry: Registry, form: PushedForm, now: datetime) -> str:
+async def push(registry: Registry, form: PushedForm, proven: Proven, now: datetime) -> str:
     """Keep what a wallet asks for, and return the `request_uri` that stands for it, for two minutes and one use.
 
     Raises:
         WalletClientUnknown: the wallet is not registered. WalletResponseUnsupported: another flow than that of codes.
         WalletRequestRefused: an address that is not registered, no PKCE by S256, or another mistake.
         WalletScopeUnknown, WalletDetailsRefused: it does not ask for one licence type.
+        OAuthError: a proof was used before.
     """
     addresses = registry.settings.wallet_clients.get(form.client_id)
     if addresses is None or registry.signing_in is None:
@@ -69,6 +75,10 @@ async def push(registry: Registry, form: PushedForm, now: datetime) -> str:
         raise WalletRequestRefused(_("a code_challenge by S256 is needed"))
     if len(form.state) > LONGEST_STATE:
         raise WalletRequestRefused(_("state is longer than {most} characters"), most=LONGEST_STATE)
+    if proven.bound_to is not None and form.dpop_jkt not in {"", proven.bound_to}:
+        raise DpopRefused(_("the DPoP proof does not hold: {reason}"), reason="key-differs")
+    if form.dpop_jkt and not _THUMBPRINT.fullmatch(form.dpop_jkt):
+        raise WalletRequestRefused(_("dpop_jkt is no thumbprint of a key"))
     asked = Authorisation(
         client_id=form.client_id,
         redirect_uri=form.redirect_uri,
@@ -76,11 +86,14 @@ async def push(registry: Registry, form: PushedForm, now: datetime) -> str:
         challenge=form.code_challenge,
         licence_type=_licence_type(registry, form),
         by_details=bool(form.authorization_details),
+        bound_to=proven.bound_to or form.dpop_jkt or None,
     )
     secret, row_id = new_secret(), uuid.uuid4()
     sealed = registry.vault.seal(orjson.dumps(asked), row_id.bytes)
     row = Row(row_id, digest_of(secret), Step.PUSHED, sealed, lasting(now, PUSHED_SECONDS))
-    await tables.add(registry.pool, row)
+    async with registry.pool.acquire() as connection, connection.transaction():
+        await use_up(connection, proven.proofs, now)
+        await tables.add(connection, row)
     return REQUEST_URI + secret
 
 

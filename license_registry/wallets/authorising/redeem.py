@@ -16,6 +16,8 @@ from license_registry.wallets.authorising.authorisation import Authorisation, la
 from license_registry.wallets.authorising.tables import Step
 from license_registry.wallets.errors import WalletCodeRefused
 from license_registry.wallets.offers import TOKEN_SECONDS, digest_of
+from license_registry.wallets.once import use_up
+from license_registry.wallets.proven import Proven
 from license_registry.wallets.tables import Access
 
 VERIFIER_CHARACTERS: Final = (43, 128)
@@ -40,18 +42,21 @@ class Redeemed:
     details: tuple[str, str] | None
 
 
-async def redeem_code(registry: Registry, form: CodeForm, now: datetime) -> Redeemed:
-    """Return an access token for a code.
+async def redeem_code(registry: Registry, form: CodeForm, proven: Proven, now: datetime) -> Redeemed:
+    """Return an access token for a code, bound to the key that the wallet proved to hold, if any.
 
     1. Lock the authorisation, so that of two at once one gets the token.
     2. A code that comes again was in two hands: the token that it became is taken back (RFC 6749 §4.1.2). That is
        committed before the refusal.
-    3. Mark the code as redeemed and store the token, in one transaction: dying before its end, the code is good.
+    3. Mark proofs as used and the code as redeemed, and store the token, in one transaction: dying before its end, the
+       code is good.
 
     What does not fit the code leaves it good, for whoever sent it is not the wallet.
 
     Raises:
-        WalletCodeRefused: no such code, redeemed, expired, another client's or address's, or the verifier is wrong.
+        WalletCodeRefused: no such code, redeemed, expired, another client's, address's or key's, or the verifier is
+            wrong.
+        OAuthError: a proof was used before; the code stays good.
     """
     token = new_secret()
     granted: Authorisation | None = None
@@ -62,8 +67,9 @@ async def redeem_code(registry: Registry, form: CodeForm, now: datetime) -> Rede
                 await wallets.remove_access(connection, row.token_digest)
         elif row is not None and row.expires_at > now:
             said = opened(registry, row)
-            if _fits(said, form):
+            if _fits(said, form, proven):
                 granted = said
+                await use_up(connection, proven.proofs, now)
                 digest = digest_of(token)
                 await tables.advance(connection, row, replace(row, step=Step.REDEEMED, token_digest=digest))
                 await wallets.add_access(
@@ -74,6 +80,7 @@ async def redeem_code(registry: Registry, form: CodeForm, now: datetime) -> Rede
                         bytes.fromhex(said.presenter),
                         lasting(now, TOKEN_SECONDS),
                         said.by_details,
+                        proven.bound_to,
                     ),
                 )
     if granted is None:
@@ -81,10 +88,11 @@ async def redeem_code(registry: Registry, form: CodeForm, now: datetime) -> Rede
     return Redeemed(token, (granted.licence_type, granted.licence) if granted.by_details else None)
 
 
-def _fits(said: Authorisation, form: CodeForm) -> bool:
+def _fits(said: Authorisation, form: CodeForm, proven: Proven) -> bool:
     least, most = VERIFIER_CHARACTERS
     return (
-        (said.client_id, said.redirect_uri) == (form.client_id, form.redirect_uri)
+        said.bound_to in {None, proven.bound_to}
+        and (said.client_id, said.redirect_uri) == (form.client_id, form.redirect_uri)
         and least <= len(form.code_verifier) <= most
         and hmac.compare_digest(said.challenge, challenge_of(form.code_verifier))
     )

@@ -26,6 +26,13 @@ from license_registry.wallets.authorising.authorise import (
 )
 from license_registry.wallets.authorising.page import HEADERS, page
 from license_registry.wallets.authorising.push import PUSHED_SECONDS, PushedForm, once, push
+from license_registry.wallets.headers import (
+    PROOF_PROBLEMS,
+    Attested,
+    DpopProofs,
+    fresh,
+)
+from license_registry.wallets.proven import Sent, prove
 
 router = APIRouter(prefix="/v1", tags=["wallets"])
 
@@ -56,6 +63,7 @@ class PushedReply(TypedDict):
                 "wallet-response-unsupported",
                 "wallet-scope-unknown",
                 "wallet-details-refused",
+                *PROOF_PROBLEMS,
             ],
         ),
     },
@@ -63,6 +71,8 @@ class PushedReply(TypedDict):
 )
 async def pushed(
     request: Request,
+    dpop: DpopProofs,
+    attested: Attested,
     client_id: Annotated[str, Form()] = "",
     response_type: Annotated[str, Form()] = "",
     redirect_uri: Annotated[str, Form()] = "",
@@ -72,12 +82,16 @@ async def pushed(
     authorization_details: Annotated[str, Form()] = "",
     state: Annotated[str, Form()] = "",
     request_uri: Annotated[str, Form()] = "",
+    dpop_jkt: Annotated[str, Form()] = "",
 ) -> Response:
     """Keep what a wallet asks for; nothing is disclosed by it."""
     registry: Registry = request.app.state.registry
     once(name for name, _value in (await request.form()).multi_items())
+    now = datetime.now(UTC)
+    sent = Sent("pushed-requests", client_id, dpop, attested)
+    proven = prove(registry, sent, now)
     form = PushedForm(
-        client_id,
+        proven.client_id,
         response_type,
         redirect_uri,
         code_challenge,
@@ -86,10 +100,11 @@ async def pushed(
         authorization_details,
         state,
         request_uri,
+        dpop_jkt,
     )
-    made = await push(registry, form, datetime.now(UTC))
+    made = await push(registry, form, proven, now)
     body = {"request_uri": made, "expires_in": PUSHED_SECONDS}
-    return JSONResponse(body, status_code=201, headers={"Cache-Control": "no-store"})
+    return JSONResponse(body, status_code=201, headers=fresh(registry, proven.bound_to, now))
 
 
 @router.get(
@@ -160,7 +175,8 @@ async def signed_in(
     responses={
         303: {"description": "Back to the wallet, with a code or without"},
         **documented(
-            REGISTRY_PROBLEMS, ["invalid-request", "sign-in-refused", "not-found", "wallet-credential-denied"]
+            REGISTRY_PROBLEMS,
+            ["invalid-request", "sign-in-refused", "not-found", "wallet-credential-denied", "holder-ended"],
         ),
     },
     summary="The licence that its holder gives to the wallet, or none",

@@ -98,3 +98,16 @@ def test_a_city_has_mappings_of_its_own(tmp_path) -> None:  # type: ignore[no-un
     assert load_mapping("population", tmp_path).columns != load_mapping("population").columns
     with pytest.raises(SourceError, match="census"):
         load_mapping("absent", tmp_path)
+
+
+def test_other_names_that_a_known_source_has_do_not_come_along() -> None:
+    mapping = parse_mapping("companies", draft_mapping("companies", ["code", "name"], LAYOUT).text)
+    assert [(column.column, column.also) for column in mapping.columns] == [("code", []), ("name", [])]
+
+
+def test_for_what_no_column_says_a_constant_is_proposed() -> None:
+    draft = draft_mapping("census", CENSUS[:-2], LAYOUT)
+    assert draft.missing == ("status",)
+    assert "constants: {status: resident | moved-out | dead}" in draft.text
+    mapping = parse_mapping("census", f"{draft.text}constants: {{status: resident}}\n")
+    assert mapping.constants == {"status": "resident"}

@@ -182,3 +182,24 @@ def test_what_judges_the_whole_source_cannot_be_ranged(kind: str) -> None:
     assert before in RANGED
     with pytest.raises(SourceError, match=message):
         parse_mapping("licences", RANGED.replace(before, after))
+
+
+@pytest.mark.parametrize(
+    ("constants", "told"),
+    [
+        ("{state: '01'}", "state stands there 2 times"),
+        ("{holder_code_type: '001', colour: red}", "constants: credentials has no field colour"),
+        ("{issued_on: yesterday}", "constants: 'yesterday' is no value of issued_on"),
+    ],
+)
+def test_a_constant_is_a_value_of_a_field_that_no_column_has(constants: str, told: str) -> None:
+    with pytest.raises(SourceError) as refused:
+        parse_mapping("licences", f"{GOOD}constants: {constants}\n")
+    assert told in str(refused.value)
+
+
+def test_licences_are_issued_for_credentials_only() -> None:
+    assert parse_mapping("licences", f"{GOOD}issued_by: market\n").issued_by == "market"
+    other = GOOD.replace("register: credentials", "register: legal_entities")
+    with pytest.raises(SourceError, match="issued_by: licences are issued for credentials"):
+        parse_mapping("licences", f"{other}issued_by: market\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.types.datetime import TimestamptzLoader
 
 from connectors.pipeline import run
 from connectors.sources.databases import DatabaseSource
@@ -143,6 +145,26 @@ def test_windows_side_by_side_give_each_row_once_and_move_no_cursor(
         )
         assert (report.read, report.changed) == (24, changed)
     assert cursor_of(database_url) == reached
+
+
+def test_a_window_leaves_a_subject_alone_that_a_later_row_speaks_of(
+    department: Department, database_url: str, vault: Vault
+) -> None:
+    """Whichever comes first, and however often: the register holds what the last row says."""
+    department.add(1, 40, seconds=3600)
+    department.sql(
+        "INSERT INTO licences SELECT id + 100, licence_type, licence_number, '新名', issued_on,"
+        " updated_at + interval '1 day', change FROM licences WHERE id = 5"
+    )
+    made = department.source(TIMESTAMP)._mapping
+    first, second = (Window(BASE + timedelta(days=n), BASE + timedelta(days=n + 1)) for n in range(2))
+    for window, read in ((second, 18), (first, 22), (second, 18)):
+        origin = department.source(TIMESTAMP, window=window)
+        report = run(made, origin, database=database_url, vault=vault)
+        assert (report.read, report.changed, report.quarantined) == (read, 0, 0)
+        with psycopg.connect(database_url) as connection:
+            query = "SELECT content ->> 'name' FROM exchange.legal_entity WHERE content ->> 'registration_number' = %s"
+            assert connection.execute(query, ["1199000000005"]).fetchall() == [("新名",)]
 
 
 def cursor_of(address: str) -> Any:
@@ -290,6 +312,58 @@ def test_sqlite_with_timestamps_as_text(tmp_path: Path, separator: str) -> None:
     ]
     assert numbers(department.source(key_range=("k0100", "k0103")).batches(9)) == ["100", "101", "102"]
     assert [low for low, _ in department.source().key_ranges(3)] == ["k0000", "k0100", "k0200"]
+
+
+@pytest.fixture
+def coarse() -> Iterator[None]:
+    """A driver that knows milliseconds only, as ours for SQL Server knows less than is stored there."""
+
+    class Coarse(TimestamptzLoader):
+        def load(self, data: Any) -> datetime:
+            found = super().load(data)
+            return found.replace(microsecond=found.microsecond // 1000 * 1000)
+
+    psycopg.adapters.register_loader("timestamptz", Coarse)
+    yield
+    psycopg.adapters.register_loader("timestamptz", TimestamptzLoader)
+
+
+@pytest.mark.usefixtures("coarse")
+def test_stamps_that_are_finer_than_can_be_read_leave_no_row_out_and_end(department: Department) -> None:
+    department.add(1, 100)
+    department.sql("UPDATE licences SET updated_at = updated_at + make_interval(secs => 0.0004567)")
+    for size in (3, 30, 1000):
+        assert sorted(numbers(department.source(TIMESTAMP).batches(size))) == sorted(
+            f"11990{n:08}" for n in range(1, 101)
+        )
+    # Several within what counts as one: those of a page come again, and are not taken twice.
+    department.sql(
+        "UPDATE licences SET updated_at = %s + make_interval(secs => (id / 5) + 0.0000001 * id)", BASE
+    )
+    assert sorted(numbers(department.source(TIMESTAMP).batches(7))) == [f"11990{n:08}" for n in range(1, 101)]
+    with pytest.raises(SourceError, match="updated_at of department:licences is finer than can be read"):
+        list(department.source(TIMESTAMP).batches(4))
+
+
+def test_floating_point_is_no_key(department: Department) -> None:
+    department.add(1, 3)
+    department.sql("ALTER TABLE licences ALTER id TYPE real USING id / 10.0")
+    with pytest.raises(SourceError, match="id of department:licences is a floating-point number"):
+        list(department.source().batches(2))
+
+
+@pytest.mark.parametrize(
+    "says", ["(openGauss 5.0.0 build a07d57c3) compiled at 2023-03-29", "KingbaseES V008R006"]
+)
+def test_what_speaks_as_postgresql_does_is_read_whatever_it_calls_itself(
+    department: Department, says: str
+) -> None:
+    department.add(1, 10)
+    department.sql(
+        "CREATE OR REPLACE FUNCTION pg_catalog.version() RETURNS text LANGUAGE sql AS"
+        f" $$ SELECT '{says} on x86_64'::text $$"
+    )
+    assert len(numbers(department.source(TIMESTAMP).batches(4))) == 10
 
 
 def test_an_empty_table_is_no_fault(department: Department) -> None:

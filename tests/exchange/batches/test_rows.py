@@ -31,7 +31,10 @@ from foundation.text import is_clean
 TEXT = st.text(
     st.characters(exclude_categories=("Cc", "Cs", "Cn", "Zl", "Zp")), min_size=1, max_size=40
 ).filter(is_clean)
-NAME = st.from_regex(r"\A[a-z][a-z_]{0,10}\Z").filter(lambda name: name != "subject")
+FIRST = "abcdefghijklmnopqrstuvwxyz"
+NAME = st.builds(str.__add__, st.sampled_from(FIRST), st.text(FIRST + "_", max_size=10)).filter(
+    lambda name: name != "subject"
+)
 
 
 @given(

@@ -40,6 +40,7 @@ from tests.exchange.plans.conftest import (
 from tests.exchange.plans.conftest import fund as fund
 from tests.exchange.plans.conftest import register as register
 from tests.foundation.webhooks.receiving import Receiver, receiving, verifier
+from tests.linking import FORMER, decide_on_people
 
 CODE = "committed"
 FIRM = str(Uscc.compute("91990101MA0000001"))
@@ -175,6 +176,25 @@ def test_the_text_is_read_and_signed_and_settles_the_material(service: Service, 
     assert states(again)["marriage"] == "settled"
     # Of another case it says nothing.
     assert states(planned(service, fund, CODE, case="k2"))["marriage"] == "by-commitment"
+
+
+def test_who_is_the_same_person_by_another_number_signs_as_who_applied(
+    service: Service, fund: System
+) -> None:
+    offer = offered(service, fund, "k-merged")["marriage"]
+    assert mine(service, FORMER) == {"offered": [], "signed": []}
+    assert problem(sign(service, offer, FORMER)) == (404, "not-found")
+    decide_on_people(service, PERSON, FORMER, "same")
+    assert offer["id"] in [each["id"] for each in mine(service, FORMER)["offered"]]
+    signed = sign(service, offer, FORMER)
+    assert signed.status_code == 200, signed.text
+    keys = {key["kid"]: PublicKey.from_jwk(key) for key in service.http.get("/jwks.json").json()["keys"]}
+    statement = verify_compact(signed.json()["statement"], keys, TYPE, frozenset({Algorithm.ES256}))
+    assert subject_matches(orjson.loads(statement.payload), PERSON)
+    assert offer["id"] in [each["id"] for each in mine(service, FORMER)["signed"]]
+    decide_on_people(service, PERSON, FORMER, "different")
+    assert mine(service, FORMER) == {"offered": [], "signed": []}
+    assert offer["id"] in [each["id"] for each in mine(service, PERSON)["signed"]]
 
 
 def test_only_what_the_law_makes_public_is_public_and_the_name_is_masked(

@@ -13,12 +13,13 @@ import orjson
 import pytest
 
 from demonstration.parties import System
-from exchange.plans import forgetting
+from exchange import forgetting
 from foundation.identity.principals import Role
 from tests.conftest import Service
 from tests.exchange.plans.conftest import (
     PERSON,
     SPOUSE,
+    STRANGER,
     claims,
     grant,
     material,
@@ -31,6 +32,7 @@ from tests.exchange.plans.conftest import (
 )
 from tests.exchange.plans.conftest import fund as fund
 from tests.exchange.plans.conftest import register as register
+from tests.linking import FORMER, decide_on_people
 from zhengtong.house import open_house
 
 CODE = "consented"
@@ -259,6 +261,10 @@ def test_what_a_plan_keeps_sealed_has_an_end_and_what_was_filed_still_holds(
     assert (found["answers"], found["plans"][0]["statement"]) == ([], None)
     assert {each["id"]: each["state"] for each in found["plans"][0]["materials"]}["age"] == "settled"
     assert problem(send(service, fund, CODE, case="old", key="old")) == (410, "plan-forgotten")
+    # The person still sees that it was, without what it asked.
+    listed = service.http.get("/exchange/v1/me/consents", headers=service.person(PERSON)).json()["consents"]
+    (own,) = [each for each in listed if each["id"] == consent]
+    assert (own["state"], own["asks"]) == ("released", [])
     # What the department filed holds, against the digest in the record that stays.
     assert offline(service, filed).valid
     assert [event for event, _outcome in events(service, "old")].count("verify") == 2
@@ -270,3 +276,27 @@ def forget(service: Service) -> int:
             return await forgetting.forget(house.exchange, datetime.now(UTC))
 
     return asyncio.run(work())
+
+
+def test_who_is_the_same_person_by_another_number_decides_too(service: Service, fund: System) -> None:
+    made = plan(service, fund, "c-merged")
+    (consent,) = offers(made)["age"]
+
+    def listed() -> list[str]:
+        reply = service.http.get("/exchange/v1/me/consents", headers=service.person(FORMER))
+        return [each["id"] for each in reply.json()["consents"]]
+
+    assert listed() == []
+    assert problem(step(service, "request", consent, FORMER)) == (404, "not-found")
+    decide_on_people(service, PERSON, FORMER, "same")
+    assert consent in listed()
+    assert step(service, "request", consent, FORMER).json()["state"] == "requested"
+    assert step(service, "preview", consent, FORMER, "GET").status_code == 200
+    assert problem(step(service, "release", consent, STRANGER)) == (404, "not-found")
+    assert step(service, "release", consent, FORMER).json()["state"] == "released"
+    to_follow = service.http.get("/exchange/v1/me/materials-to-follow", headers=service.person(FORMER))
+    own = service.http.get("/exchange/v1/me/materials-to-follow", headers=service.person(PERSON))
+    assert to_follow.json() == own.json()
+    decide_on_people(service, PERSON, FORMER, "different")
+    assert listed() == []
+    assert problem(step(service, "refusal", consent, FORMER)) == (404, "not-found")

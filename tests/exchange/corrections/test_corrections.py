@@ -24,6 +24,8 @@ from foundation.identifiers import CitizenId
 from foundation.identity.principals import Role
 from foundation.sensitive.opening import open_vault
 from tests.conftest import Service
+from tests.exchange.terms import forget_after
+from tests.linking import FORMER, decide_on_people
 from zhengtong.house import open_house
 
 PERSONS = load_catalogue()["persons-basic"]
@@ -280,6 +282,32 @@ def test_people_report_of_themselves_and_see_what_became_of_it(
     )
 
 
+def test_a_report_is_whose_it_is_by_whichever_number(service: Service, bring: Bring, police: System) -> None:
+    subject, given = person(131), report()
+    bring(subject, "王五")
+
+    def by(number: str, path: str = "", json: Any = None) -> httpx.Response:
+        address = f"/exchange/v1/corrections{path}"
+        return service.http.post(address, json=json, headers=service.person(number))
+
+    path = f"/{ok(by(subject, json=given), 201)['id']}"
+    headers = service.person(FORMER)
+    refused(service.http.get(f"/exchange/v1/corrections{path}", headers=headers), 404, "not-found")
+    refused(by(FORMER, f"{path}/withdrawal"), 404, "not-found")
+    refused(by(FORMER, json=given), 409, "correction-id-taken")
+    decide_on_people(service, subject, FORMER, "same")
+    listed = service.http.get("/exchange/v1/me/corrections", headers=headers).json()["corrections"]
+    assert [each["said"][0]["what"] for each in listed] == [WHAT]
+    assert ok(service.http.get(f"/exchange/v1/corrections{path}", headers=headers))["subject"] is None
+    assert ok(by(FORMER, json=given), 201)["id"] == given["id"]  # sent again, it is the same report
+    refused(by(STRANGER, json=given), 409, "correction-id-taken")
+    ok(post(service, police, f"{path}/answer", {"answer": "needs-more", "reason": "请补充户口簿"}))
+    assert ok(by(FORMER, f"{path}/addition", {"what": "已补充"}))["state"] == "open"
+    assert ok(by(FORMER, f"{path}/withdrawal"))["state"] == "withdrawn"
+    decide_on_people(service, subject, FORMER, "different")
+    refused(service.http.get(f"/exchange/v1/corrections{path}", headers=headers), 404, "not-found")
+
+
 def test_nothing_that_was_said_stands_in_clear_and_a_report_tells_nothing_of_the_register(
     service: Service, bring: Bring, fund: System
 ) -> None:
@@ -397,3 +425,20 @@ def test_an_evidence_s_place_cannot_be_changed(service: Service, fund: System) -
     assert open_told(vault, one, sealed).identifier == STRANGER
     with pytest.raises(SealBroken):
         open_told(vault, two, sealed)
+
+
+def test_words_are_forgotten_once_their_time_is_over(service: Service, police: System, fund: System) -> None:
+    ended, waiting = report(subject=person(901)), report(subject=person(902))
+    for each in (ended, waiting):
+        ok(post(service, fund, "", each), 201)
+    ok(post(service, police, f"/{ended['id']}/answer", {"answer": "confirmed", "reason": "与户口簿一致"}))
+    days = service.settings.correction_words_days
+    assert "corrections" not in forget_after(service, days - 1)
+    assert forget_after(service, days + 1)["corrections"] >= 1
+    known = get(service, fund, f"/{ended['id']}")
+    assert (known["state"], known["said"], known["reason"], known["subject"]) == ("confirmed", [], None, None)
+    assert get(service, fund, f"/{waiting['id']}")["said"][0]["what"] == WHAT
+    # The same report again is still the one that there is, and the same answer finds nothing to answer.
+    assert ok(post(service, fund, "", ended), 201)["state"] == "confirmed"
+    again = {"answer": "confirmed", "reason": "与户口簿一致"}
+    refused(post(service, police, f"/{ended['id']}/answer", again), 409, "correction-state-wrong")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -20,12 +21,16 @@ from demonstration.parties import System
 from exchange.entitlements import find, review
 from exchange.entitlements.rules import load_rules
 from exchange.outbox.deliver import place as outbox_place
+from exchange.ports import Exchange
+from exchange.queries.elsewhere import About, Told
 from foundation.civil import civil_date
 from foundation.identifiers import CitizenId
 from foundation.identity.principals import Role
 from foundation.sensitive.opening import open_vault
 from tests.conftest import MARKET, Service
 from tests.exchange.plans.conftest import HEADER, grant
+from tests.exchange.terms import forget_after
+from tests.linking import FORMER, decide_on_people
 
 OLD = CitizenId.compute("990101", date(1930, 2, 3), 123).reveal()
 ABROAD = CitizenId.compute("990101", date(1931, 2, 3), 147).reveal()
@@ -156,6 +161,22 @@ def test_a_certificate_is_looked_for_where_the_rule_wants_one(service: Service, 
     assert (ended["state"], ended["screened"], ended["found"]) == ("review", 4, {})
 
 
+def test_what_stands_elsewhere_is_asked_once_for_a_whole_page(
+    service: Service, civil: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, asked = find.look_elsewhere, []
+
+    async def counting(exchange: Exchange, about: Sequence[About], today: date) -> list[dict[str, Told]]:
+        asked.append(len(about))
+        return await real(exchange, about, today)
+
+    monkeypatch.setattr(find, "look_elsewhere", counting)
+    run_id = start(service, civil, "disability-allowance").json()["id"]
+    assert over(service, civil, run_id)["screened"] == 4
+    # Two live here; the others fail by what stands in clear.
+    assert asked == [2]
+
+
 def test_rules_are_written_as_their_schema_says() -> None:
     assert set(load_rules()) == {"disability-allowance", "home-care-visits", "old-age-allowance"}
 
@@ -250,6 +271,18 @@ def test_a_benefit_is_given_only_to_who_accepts_where_the_rule_says_so(
     assert sorted(refusals) == ["entitlement-not-open", "not-found"]
 
 
+def test_who_was_told_by_one_number_answers_by_another(service: Service, visits: System) -> None:
+    run_id, found = tell(service, visits, "home-care-visits")
+    assert told(service, FORMER) == []
+    assert problem(answer(service, FORMER, found, accepted=True)) == (404, "not-found")
+    decide_on_people(service, OLD, FORMER, "same")
+    assert found in [each["id"] for each in told(service, FORMER)]
+    assert answer(service, FORMER, found, accepted=True).status_code == 200
+    assert report(service, visits, run_id) == ({"accepted": 1}, 1)
+    decide_on_people(service, OLD, FORMER, "different")
+    assert told(service, FORMER) == []
+
+
 def test_who_refuses_is_given_nothing(service: Service, visits: System) -> None:
     run_id, found = tell(service, visits, "home-care-visits")
     assert answer(service, OLD, found, accepted=False).status_code == 200
@@ -322,3 +355,18 @@ def test_nobody_is_told_by_a_rule_that_has_changed(
     path = f"/exchange/v1/entitlements/runs/{run_id}/decisions"
     assert problem(civil.call(service.http, "POST", path, {"approved": True})) == (409, "rule-changed")
     assert report(service, civil, run_id) == ({"found": 1}, 0)
+
+
+def test_what_was_seen_of_people_is_forgotten_and_what_is_due_is_still_given(
+    service: Service, visits: System
+) -> None:
+    run_id, found = tell(service, visits, "home-care-visits")
+    assert answer(service, OLD, found, accepted=True).status_code == 200
+    days = service.settings.entitlement_values_days
+    assert "entitlements" not in forget_after(service, days - 1)
+    assert forget_after(service, days + 1)["entitlements"] >= 1
+    path = f"/exchange/v1/entitlements/runs/{run_id}/found"
+    (seen,) = visits.call(service.http, "GET", path).json()["found"]
+    assert (seen["state"], seen["values"]) == ("accepted", None)
+    assert whom(service, visits, run_id, found).json()["identifier"] == OLD
+    assert forget_after(service, days + 1) == {}

@@ -29,6 +29,7 @@ from tests.exchange.plans.conftest import (
 )
 from tests.exchange.plans.conftest import fund as fund
 from tests.exchange.plans.conftest import register as register
+from tests.exchange.terms import forget_after
 from tests.foundation.webhooks.receiving import Receiver, receiving, verifier
 
 WATCH = "11990100MB2A00009X"
@@ -212,3 +213,40 @@ def test_nobody_is_entered_whom_the_department_does_not_supervise(
     assert last_record(service, "supervision-entry")["reason"] == "not-supervised"
     yesterday = (civil_today() - timedelta(days=1)).isoformat()
     assert problem(enter(service, watch, until=yesterday)) == (422, "entry-invalid")
+
+
+def test_whom_a_task_is_about_is_forgotten_and_what_was_decided_stays(
+    service: Service, fund: System, watch: System
+) -> None:
+    outcome = decide(service, fund, "p-old").json()["id"]
+    days = service.settings.supervised_applicant_days
+    assert "supervised" not in forget_after(service, days - 1)
+    assert forget_after(service, days + 1)["supervised"] >= 1
+    asked = watch.call(service.http, "GET", f"/exchange/v1/supervision/tasks/{outcome}")
+    assert problem(asked) == (410, "applicant-forgotten")
+    assert last_record(service, "supervision-task")["outcome"] == "forgotten"
+    listed = watch.call(service.http, "GET", "/exchange/v1/supervision/tasks").json()["tasks"]
+    assert outcome in {each["outcome"]["id"] for each in listed}
+    # Prerequisites and entries go by the blind index.
+    assert planned(service, fund, "next", case="n-old")["prerequisites"] == [
+        {"matter": CODE, "on_record": True}
+    ]
+    assert enter(service, watch).status_code == 201
+
+
+def test_a_message_that_was_given_up_goes_and_that_it_was_given_up_stays(
+    service: Service, fund: System
+) -> None:
+    message = decide(service, fund, "p-dead").json()["id"]
+    service.sql(
+        "UPDATE exchange.outbox SET dead_at = now(), next_attempt_at = NULL, delivered_at = NULL WHERE id = %s",
+        message,
+    )
+    days = service.settings.dead_message_days
+    assert "dead-messages" not in forget_after(service, days - 1)
+    assert forget_after(service, days + 1)["dead-messages"] == 1
+    operator = service.system("operator", Role.OPERATOR)
+    dead = operator.call(service.http, "GET", "/exchange/v1/outbox?dead=true").json()["messages"]
+    assert message in {each["id"] for each in dead}
+    retried = operator.call(service.http, "POST", f"/exchange/v1/outbox/{message}/retry")
+    assert problem(retried) == (404, "not-found")

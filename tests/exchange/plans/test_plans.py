@@ -33,6 +33,7 @@ from tests.exchange.plans.conftest import (
     send,
     states,
 )
+from tests.linking import FORMER, decide_on_people
 
 SettingUp = Callable[..., str]
 
@@ -55,10 +56,10 @@ def records(service: Service, case: str) -> list[dict[str, Any]]:
     return [each for each in found if each.get("case") == case]
 
 
-def test_a_plan_says_of_each_material_what_is_to_be_done(
-    service: Service, fund: System, setting_up: SettingUp
-) -> None:
-    code = setting_up(
+@pytest.fixture(scope="module")
+def withdrawal(setting_up: SettingUp) -> str:
+    """A matter whose materials stand in every way to their evidence."""
+    return setting_up(
         "withdrawal",
         material("identity", claims(name={"input": "name"})),
         material("marriage", claims(marital_status={"input": "marital_status"})),
@@ -76,6 +77,12 @@ def test_a_plan_says_of_each_material_what_is_to_be_done(
         material("again", {"material": "identity"}),
         material("both", {"all_of": [claims(name={"input": "name"}), claims(birth_date="1980-02-29")]}),
     )
+
+
+def test_a_plan_says_of_each_material_what_is_to_be_done(
+    service: Service, fund: System, withdrawal: str
+) -> None:
+    code = withdrawal
     plan = planned(service, fund, code)
     found = {each["id"]: (each["state"], each["reasons"]) for each in plan["materials"]}
     assert found == {
@@ -219,23 +226,23 @@ def test_of_equal_requests_at_once_the_first_counts(
     ],
 )
 def test_what_the_matter_does_not_know_is_refused(
-    service: Service, fund: System, changes: dict[str, Any]
+    service: Service, fund: System, withdrawal: str, changes: dict[str, Any]
 ) -> None:
-    refused = send(service, fund, "withdrawal", case="refusals", **changes)
+    refused = send(service, fund, withdrawal, case="refusals", **changes)
     assert (refused.status_code, refused.json()["type"]) == (422, "urn:zhengtong:problem:plan-malformed")
     assert records(service, "refusals")[-1]["reason"] == "plan-malformed"
 
 
-def test_a_wrong_identifier_is_refused_with_its_role(service: Service, fund: System) -> None:
+def test_a_wrong_identifier_is_refused_with_its_role(service: Service, fund: System, withdrawal: str) -> None:
     wrong = PERSON[:17] + ("0" if PERSON[17] != "0" else "1")
-    refused = send(service, fund, "withdrawal", subjects={"applicant": wrong})
+    refused = send(service, fund, withdrawal, subjects={"applicant": wrong})
     assert (refused.status_code, refused.json()["pointer"]) == (422, "/subjects/applicant")
     assert wrong not in refused.text
 
 
-def test_a_matter_that_no_grant_names_is_refused_and_recorded(service: Service) -> None:
+def test_a_matter_that_no_grant_names_is_refused_and_recorded(service: Service, withdrawal: str) -> None:
     other = service.system("tax-office", Role.DEPARTMENT_SYSTEM, department="119901000000000001")
-    refused = send(service, other, "withdrawal", case="tax-1")
+    refused = send(service, other, withdrawal, case="tax-1")
     assert (refused.status_code, refused.json()["type"]) == (
         403,
         "urn:zhengtong:problem:matter-not-granted",
@@ -243,17 +250,19 @@ def test_a_matter_that_no_grant_names_is_refused_and_recorded(service: Service) 
     assert [each["reason"] for each in records(service, "tax-1")] == ["matter-not-granted"]
 
 
-def test_an_unknown_matter_a_missing_key_and_a_person_are_refused(service: Service, fund: System) -> None:
+def test_an_unknown_matter_a_missing_key_and_a_person_are_refused(
+    service: Service, fund: System, withdrawal: str
+) -> None:
     assert send(service, fund, "never-published").status_code == 404
     reply = fund.call(
         service.http,
         "POST",
-        "/exchange/v1/matters/withdrawal/plan",
+        f"/exchange/v1/matters/{withdrawal}/plan",
         {"case": "1", "subjects": {"applicant": PERSON}},
     )
     assert (reply.status_code, reply.json()["type"]) == (400, "urn:zhengtong:problem:plan-key-invalid")
     reply = service.http.post(
-        "/exchange/v1/matters/withdrawal/plan",
+        f"/exchange/v1/matters/{withdrawal}/plan",
         json={"case": "1", "subjects": {"applicant": PERSON}},
         headers={**service.person(PERSON), "Idempotency-Key": "x"},
     )
@@ -343,6 +352,16 @@ def test_a_material_that_follows_is_reminded_of_and_marked_when_it_comes_late(
     assert found["f1", "photo"]["reminded_at"] is not None
     assert found["f1", "map"]["reminded_at"] is None
 
+    def by_former() -> dict[str, Any]:
+        reply = service.http.get("/exchange/v1/me/materials-to-follow", headers=service.person(FORMER))
+        return dict(reply.json())
+
+    assert by_former() == {"materials": []}
+    decide_on_people(service, PERSON, FORMER, "same")
+    assert by_former() == own
+    decide_on_people(service, PERSON, FORMER, "different")
+    assert by_former() == {"materials": []}
+
     service.sql(
         "UPDATE exchange.plan_material m SET follows_until = now() FROM exchange.plan p WHERE p.id = m.plan"
         " AND p.case_ref = 'f1' AND m.material = 'photo'"
@@ -387,7 +406,8 @@ def test_the_largest_plan_is_answered(service: Service, fund: System, setting_up
     }
 
 
-def test_what_a_plan_keeps_is_sealed(service: Service) -> None:
+def test_what_a_plan_keeps_is_sealed(service: Service, fund: System, withdrawal: str) -> None:
+    planned(service, fund, withdrawal, case="kept")
     for table in ("plan", "plan_material", "plan_offer"):
         for row in service.sql(f"SELECT t::text, row_to_json(t)::text FROM exchange.{table} t"):
             assert PERSON not in row[0]

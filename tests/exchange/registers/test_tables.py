@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from exchange.registers.tables import (
     Merged,
+    Speller,
     StagedRow,
     bring_in,
     current_rows,
     prepare_staging,
     spelled,
-    speller,
 )
 from tests.conftest import fresh_database
 
@@ -48,11 +48,10 @@ def brought(
     now: datetime,
     expect_new: bool = False,
 ) -> Merged:
-    spell = speller(source, run_id, "", now)
     return bring_in(
         connection,
         "person",
-        spelled(rows, spell),
+        spelled(rows, Speller(source, run_id, "", now)),
         source=source,
         run_id=run_id,
         now=now,

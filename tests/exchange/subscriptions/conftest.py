@@ -44,7 +44,7 @@ from license_registry.ports import Registry
 from tests.conftest import MARKET, fresh_database
 from tests.foundation.webhooks.receiving import Receiver, receiving
 from tests.license_registry.conftest import registry
-from zhengtong.house import open_keys
+from zhengtong.house_keys import open_keys
 from zhengtong.licence_changes import FollowedLicences
 from zhengtong.licence_resources import licence_resources
 
@@ -216,7 +216,7 @@ _EMPTIED = """
 TRUNCATE exchange.subscription, exchange.subscription_subject, exchange.feed_event, exchange.change,
     exchange.share_grant, exchange.grant_use, exchange.access_record, exchange.person, exchange.person_history,
     exchange.legal_entity, exchange.legal_entity_history, exchange.alias, exchange.alias_history, exchange.link,
-    exchange.register_return, exchange.ingest_run, exchange.ingest_cursor,
+    exchange.register_return, exchange.register_addition, exchange.ingest_run, exchange.ingest_cursor,
     license_registry.licence, license_registry.event, ledger.pending, ledger.entry CASCADE;
 UPDATE exchange.feed_cursor SET position = CASE source WHEN 'licences' THEN -1 ELSE 0 END
 """

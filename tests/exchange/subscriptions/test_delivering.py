@@ -9,6 +9,7 @@ from datetime import UTC, datetime, time, timedelta
 import orjson
 import pytest
 
+from exchange import forgetting
 from exchange.grants import tables as grant_tables
 from exchange.grants.grant import Hours, Mode
 from exchange.subscriptions import subscribing
@@ -417,5 +418,24 @@ def test_modes_are_needed(told: Told) -> None:
         await city.give(modes=frozenset({Mode.VERIFY}))
         with pytest.raises(ModeNotGranted):
             await city.subscribe("person-changed")
+
+    told(story)
+
+
+def test_what_lies_dead_for_long_is_gone_on_without(told: Told, receiver: Receiver) -> None:
+    async def story(city: City) -> None:
+        made = await subscribed(city, receiver.url)
+        await renamed(city, "张三")
+        city.sql("UPDATE exchange.feed_event SET dead_at = now(), next_attempt_at = NULL")
+        await renamed(city, "张")
+        assert await city.deliver() == Delivered(), "the later one waits behind the dead one"
+        days = timedelta(days=city.settings.dead_message_days)
+        assert await forgetting.forget(city.exchange, city.now() + days - timedelta(hours=1)) == 0
+        assert await forgetting.forget(city.exchange, city.now() + days + timedelta(hours=1)) == 1
+        assert await city.deliver() == Delivered(1, 0, 0)
+        async with city.exchange.pool.acquire() as connection:
+            assert await dead(connection, made.id, 9) == []
+        (told,) = city.records("content-forgotten")
+        assert (told["what"], told["number"]) == ("dead-events", 1)
 
     told(story)

@@ -291,6 +291,54 @@ def test_what_becomes_of_licences_is_told_in_the_order_of_the_log(told: Told) ->
     told(story)
 
 
+def test_each_holder_of_one_licence_is_told_of_under_their_own_reference(told: Told) -> None:
+    async def story(city: City) -> None:
+        await city.give(resource="licence.marriage-certificate", fields=frozenset({"holder_name"}))
+        kinds = ("licence-issued", "licence-suspended", "licence-revoked")
+        first = await city.subscribe(*kinds, husband=PERSON)
+        second = await city.subscribe(*kinds, wife=OTHER)
+        both = await city.subscribe(*kinds, one=PERSON, other=OTHER)
+        everybody = await city.subscribe(*kinds, scope=Scope.ALL)
+        fields = {
+            "holder_name": "张三丰",
+            "holder_code": PERSON,
+            "co_holders": [{"holder_name": "李四光", "holder_code": OTHER}],
+            "registered_on": "2020-05-20",
+        }
+        wanted = request(
+            licence_type="marriage-certificate",
+            number="J990101-2020-000001",
+            fields=fields,
+            valid_until=None,
+            presenter=None,
+        )
+        now = datetime.now(UTC)
+        made = (await issue(city.registry, AUTHORITY, wanted, now)).licence
+        cancel = Wanted(Operation.CANCEL, "撤销", target=State.RESCINDED)
+        await change_state(city.registry, AUTHORITY, made.identifier, cancel, now)
+        sequence(city)
+        assert await city.tell() == 2 + 2 + 4 + 4
+        for feed, reference in ((first, "husband"), (second, "wife")):
+            events = (await city.read(feed)).events
+            assert [(each["kind"], each["reference"]) for each in events] == [
+                ("licence-issued", reference),
+                ("licence-revoked", reference),
+            ]
+            assert all("identifier" not in each for each in events)
+        assert (
+            sorted(each["reference"] for each in (await city.read(both)).events)
+            == ["one"] * 2 + ["other"] * 2
+        )
+        told_all = (await city.read(everybody)).events
+        by_pseudonym = {each["pseudonym"]: each["identifier"] for each in told_all}
+        assert sorted(by_pseudonym.values()) == sorted([PERSON, OTHER])
+        assert sorted(each["identifier"] for each in told_all) == sorted([PERSON, OTHER] * 2)
+        subjects = {record["subject"] for record in city.records("notified")}
+        assert {city.subject(PERSON).hex(), city.subject(OTHER).hex()} <= subjects
+
+    told(story)
+
+
 def test_following_scans_no_history(told: Told) -> None:
     async def story(city: City) -> None:
         from exchange.registers.schemas import load_registers

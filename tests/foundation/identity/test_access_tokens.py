@@ -29,7 +29,7 @@ from foundation.signing import (
     sign_compact,
 )
 from tests.conftest import MARKET, Service
-from zhengtong.house import open_keys
+from zhengtong.house_keys import open_keys
 
 EXCHANGE = "urn:zhengtong:exchange"
 REGISTRY = "urn:zhengtong:license-registry"

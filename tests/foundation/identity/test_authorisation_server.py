@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 
 from foundation.signing import PublicKey
 from tests.conftest import Service
-from zhengtong.house import open_keys
+from zhengtong.house_keys import open_keys
 
 
 def test_the_metadata_lead_to_where_things_are(service: Service) -> None:

@@ -16,7 +16,7 @@ from foundation.signing import canonical_json, sign_compact
 from license_registry.verifying.command import main as verify_alone
 from tests.conftest import Service
 from tests.license_registry.conftest import issued, operate
-from zhengtong.house import open_keys
+from zhengtong.house_keys import open_keys
 from zhengtong.keeping import archive_command
 from zhengtong.verifying import trust_bundle
 

@@ -27,7 +27,7 @@ from license_registry.issuing.bulk import batch, jobs
 from license_registry.issuing.bulk import tables as job_tables
 from license_registry.issuing.requests import Key
 from license_registry.store.objects import FileStore
-from tests.license_registry.conftest import AUTHORITY, NOW, registry, request
+from tests.license_registry.requests import AUTHORITY, NOW, registry, request
 
 STEPS: dict[str, tuple[Any, str]] = {
     "draw": (tables, "draw_numbers"),

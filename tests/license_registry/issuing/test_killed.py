@@ -66,7 +66,6 @@ def whole(settings: Settings, address: str) -> list[str]:
 @pytest.mark.parametrize(
     ("step", "when"),
     [
-        ("put", "after"),
         ("keep", "after"),
         *(
             pytest.param(step, when, marks=pytest.mark.thorough)
@@ -74,6 +73,7 @@ def whole(settings: Settings, address: str) -> list[str]:
                 ("draw", "before"),
                 ("draw", "after"),
                 ("put", "before"),
+                ("put", "after"),
                 ("add", "before"),
                 ("add", "after"),
                 ("keep-key", "before"),

@@ -63,6 +63,7 @@ def seconds_until(seen: Callable[[], bool]) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.thorough
 def test_a_change_in_one_process_is_seen_in_the_other(settings: Settings, database_url: str) -> None:
     first_port, second_port = settings.listen_port, free_port()
     authority = System("market-regulator", "market", MARKET, frozenset({Role.ISSUING_AUTHORITY}))

@@ -10,14 +10,8 @@ import pytest
 from foundation.signing import Algorithm, new_signer
 from license_registry.seals.checks import SEAL_CHECK_NAMES, check_seal, check_stamp, sm3
 from license_registry.seals.make import Sealer, make_seal, put_seal
-from license_registry.seals.structures import (
-    SIGNATURE_OIDS,
-    Stamp,
-    read_stamp,
-    signature_der,
-    stamp_der,
-    to_sign_der,
-)
+from license_registry.seals.octets import signature_der
+from license_registry.seals.structures import SIGNATURE_OIDS, Stamp, read_stamp, stamp_der, to_sign_der
 from tests.license_registry.seals.certifying import BEGIN, END, certificate
 from tests.license_registry.seals.conftest import DATA, NOW, Sealed, content
 

@@ -23,7 +23,7 @@ from tests.conftest import Service
 from tests.license_registry.conftest import PERSON, issued, operate
 from tests.license_registry.wallets.conftest import Wallet
 from zhengtong.cli import main
-from zhengtong.house import open_keys
+from zhengtong.house_keys import open_keys
 from zhengtong.verifying import trust_bundle
 
 OTHER = new_signer(Algorithm.ES256, "k")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +20,7 @@ from foundation.signing import (
     new_signer,
 )
 from license_registry.credentials.sd_jwt import bind, select
+from license_registry.wallets.dpop import PROOF_TYPE as DPOP_TYPE
 from license_registry.wallets.issuance import PROOF_TYPE
 from license_registry.wallets.metadata import PRE_AUTHORISED
 from tests.conftest import Service
@@ -26,14 +29,32 @@ from tests.license_registry.conftest import PERSON
 
 def proof(signer: Signer, audience: str, nonce: str | None, **changes: Any) -> str:
     """A proof of possession; `header` and `typ` change its header, all else its claims."""
-    header = changes.pop("header", {"jwk": signer.public.to_jwk()})
+    header = {"jwk": signer.public.to_jwk()} if (given := changes.pop("header", None)) is None else given
     typ = changes.pop("typ", PROOF_TYPE)
     claims = {"aud": audience, "iat": int(time.time()), "nonce": nonce} | changes
+    return signed(signer, {**header, "typ": typ}, claims)
+
+
+def dpop(signer: Signer, address: str, nonce: str | None, token: str | None = None, **changes: Any) -> str:
+    """A DPoP proof for a POST; `header` changes its header, all else its claims."""
+    header = {"typ": DPOP_TYPE, "jwk": signer.public.to_jwk()} | changes.pop("header", {})
+    claims = {
+        "htm": "POST",
+        "htu": address,
+        "iat": int(time.time()),
+        "jti": secrets.token_hex(8),
+        "nonce": nonce,
+        "ath": None if token is None else encode_base64url(hashlib.sha256(token.encode()).digest()),
+    } | changes
+    return signed(signer, header, claims)
+
+
+def signed(signer: Signer, header: dict[str, Any], claims: dict[str, Any]) -> str:
+    """A compact JWS made by hand, since our own signing always adds `kid`; what is None is left out."""
     claims = {name: value for name, value in claims.items() if value is not None}
-    # By hand: a proof names its key by `jwk` only, and our own signing always adds `kid`.
-    parts = [{**header, "alg": signer.algorithm.value, "typ": typ}, claims]
-    signed = ".".join(encode_base64url(orjson.dumps(part)) for part in parts)
-    return f"{signed}.{encode_base64url(signer.sign(signed.encode()))}"
+    parts = [{"alg": signer.algorithm.value, **header}, claims]
+    text = ".".join(encode_base64url(orjson.dumps(part)) for part in parts)
+    return f"{text}.{encode_base64url(signer.sign(text.encode()))}"
 
 
 @dataclass
@@ -55,14 +76,14 @@ class Wallet:
         made: dict[str, Any] = reply.json()
         return made
 
-    def token(self, offered: dict[str, Any], **changes: Any) -> httpx.Response:
+    def token(self, offered: dict[str, Any], *proofs: tuple[str, str], **changes: Any) -> httpx.Response:
         form = {
             "grant_type": PRE_AUTHORISED,
             "pre-authorized_code": grant(offered)["pre-authorized_code"],
             "tx_code": offered["transaction_code"],
         } | changes
         form = {name: value for name, value in form.items() if value is not None}
-        return self.service.http.post("/registry/v1/wallets/token", data=form)
+        return self.service.http.post("/registry/v1/wallets/token", data=form, headers=list(proofs))
 
     def nonce(self) -> str:
         said: str = self.service.http.post("/registry/v1/wallets/nonce").json()["c_nonce"]

@@ -155,7 +155,7 @@ def test_proofs_that_do_not_hold_are_refused(wallet: Wallet, licence: str) -> No
     nonce = wallet.nonce
     spent = nonce()
     assert wallet.ask_for(token, proof(signer, wallet.issuer, spent)).status_code == 200
-    cut = nonce()
+    cut, own = nonce(), {"jwk": signer.public.to_jwk()}
     not_held = {
         "not a token": ("x", "invalid_proof"),
         "another audience": (proof(signer, "https://other", nonce()), "invalid_proof"),
@@ -177,6 +177,9 @@ def test_proofs_that_do_not_hold_are_refused(wallet: Wallet, licence: str) -> No
             proof(new_signer(Algorithm.SM2, ""), wallet.issuer, nonce()),
             "invalid_proof",
         ),
+        "none": (proof(signer, wallet.issuer, nonce(), header={**own, "alg": "none"}), "invalid_proof"),
+        "HS256": (proof(signer, wallet.issuer, nonce(), header={**own, "alg": "HS256"}), "invalid_proof"),
+        "crit": (proof(signer, wallet.issuer, nonce(), header={**own, "crit": ["x"]}), "invalid_proof"),
         "no nonce": (proof(signer, wallet.issuer, None), "invalid_nonce"),
         "used nonce": (proof(signer, wallet.issuer, spent), "invalid_nonce"),
         "invented nonce": (proof(signer, wallet.issuer, encode_base64url(bytes(36))), "invalid_nonce"),

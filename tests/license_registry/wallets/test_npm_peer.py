@@ -64,18 +64,23 @@ given.publicKey = publicKey.export({ format: 'jwk' });
 const client = new Openid4vciClient({ callbacks });
 const credentialOffer = await client.resolveCredentialOffer(given.offer);
 const issuerMetadata = await client.resolveIssuerMetadata(credentialOffer.credential_issuer);
-const { accessTokenResponse } = await client.retrievePreAuthorizedCodeAccessTokenFromOffer({
-  credentialOffer, issuerMetadata, txCode: given.pin });
+const dpop = given.dpop ? { signer: { method: 'jwk', alg: 'ES256', publicJwk: given.publicKey } } : undefined;
+const told = await client.retrievePreAuthorizedCodeAccessTokenFromOffer({
+  credentialOffer, issuerMetadata, txCode: given.pin, dpop });
+const { accessTokenResponse } = told;
 const { c_nonce } = await client.requestNonce({ issuerMetadata });
 const credentialConfigurationId = credentialOffer.credential_configuration_ids[0];
 const { jwt } = await client.createCredentialRequestJwtProof({
   issuerMetadata, credentialConfigurationId, nonce: c_nonce, issuedAt: new Date(),
   signer: { method: 'jwk', alg: 'ES256', publicJwk: given.publicKey } });
 const { credentialResponse } = await client.retrieveCredentials({
-  issuerMetadata, credentialConfigurationId, accessToken: accessTokenResponse.access_token, proofs: { jwt: [jwt] } });
+  issuerMetadata, credentialConfigurationId, accessToken: accessTokenResponse.access_token, proofs: { jwt: [jwt] },
+  // Without the nonce that came with the token: it has to find its way by `use_dpop_nonce` here, too.
+  dpop: given.dpop ? dpop : undefined });
 console.log(JSON.stringify({
   credential: credentialResponse.credentials[0].credential, privateKey: given.privateKey,
-  publicKey: given.publicKey, draft: issuerMetadata.originalDraftVersion }));
+  publicKey: given.publicKey, draft: issuerMetadata.originalDraftVersion,
+  tokenType: accessTokenResponse.token_type, nonce: told.dpop?.nonce }));
 """
 )
 SHOW = (
@@ -140,3 +145,19 @@ def test_a_wallet_not_written_here_gets_a_licence_and_shows_it(
     assert (found["status"], found["result"], found["identifier"]) == ("answered", 0, identifier)
     assert found["fields"]["representative_name"] == "张三丰"
     assert "business_scope" not in found["fields"]
+
+
+def test_a_wallet_not_written_here_binds_its_token_to_a_key(
+    service: Service, authority: System, peer: Path
+) -> None:
+    identifier = issued(service, authority)["identifier"]
+    offered = Wallet(service).offered(identifier)
+    got: dict[str, Any] = npm.run(
+        peer,
+        RECEIVE,
+        {"offer": offered["credential_offer_uri"], "pin": offered["transaction_code"], "dpop": True},
+    )
+    assert got["tokenType"] == "DPoP"
+    assert got["nonce"]
+    assert verify_vc(got["credential"], published_keys(service), now=time.time()).claims["cnf"]
+    assert service.sql("SELECT count(*) FROM license_registry.wallet_proof") == [(2,)]

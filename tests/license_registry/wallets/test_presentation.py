@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
@@ -12,12 +14,13 @@ from cryptography import x509
 
 from demonstration.parties import System
 from foundation.identity.principals import Role
-from foundation.signing import Algorithm, new_signer
-from license_registry.credentials.sd_jwt import issue
+from foundation.signing import Algorithm, CertificateAuthority, KeyState, new_signer
+from license_registry.credentials.sd_jwt import issue, verify
 from license_registry.wallets.requests import QUERY_ID
 from tests.conftest import Service
 from tests.license_registry.conftest import issued, operate, problem
 from tests.license_registry.wallets.conftest import Wallet
+from zhengtong.house_keys import open_keys
 
 FIELDS = ["holder_name", "representative_name"]
 
@@ -78,7 +81,15 @@ def test_a_wallet_shows_what_was_asked_and_the_counter_sees_it(
     found = outcome(service, counter, made)
     assert (found["status"], found["result"], found["identifier"]) == ("answered", 0, licence)
     assert all(found["checks"].values())
-    assert found["checks"]["holder_binding"] is True
+    assert set(found["checks"]) >= {
+        "signature",
+        "certificate",
+        "issuer",
+        "status",
+        "holder_binding",
+        "purpose",
+    }
+    assert found["reasons"] == {}
     assert {name: found["fields"][name] for name in FIELDS} == {
         "holder_name": "示范市东湖茶业有限公司",
         "representative_name": "张三丰",
@@ -150,6 +161,7 @@ def test_a_suspended_licence_is_shown_as_suspended(
     assert wallet.answer(request, {QUERY_ID: [wallet.show(request, credential, [])]}).status_code == 200
     found = outcome(service, counter, made)
     assert (found["result"], found["state"], found["checks"]["status"]) == (2, "02", False)
+    assert "暂扣" in found["reasons"]["status"]
 
 
 def test_answers_that_do_not_hold_are_refused_and_leave_the_request_open(
@@ -215,3 +227,37 @@ def test_requests_are_made_and_read_by_counters_for_themselves(
     reply = stranger.call(service.http, "GET", f"/registry/v1/wallets/requests/{made['id']}")
     assert problem(reply) == (404, "not-found")
     assert problem(service.http.get("/registry/v1/wallets/requests/a%00b/object"))[0] == 404
+
+
+def test_a_certificate_that_is_over_and_a_signer_that_was_revoked_are_told(
+    service: Service, wallet: Wallet, counter: System, authority: System
+) -> None:
+    identifier = issued(service, authority)["identifier"]
+    held = wallet.holding(identifier)
+    token = wallet.token(wallet.offered(identifier)).json()["access_token"]
+    keys = open_keys(service.settings, datetime.now(UTC))
+    lead = verify(held, keys.verification_keys("credential"))
+    begun = datetime.now(UTC) - timedelta(days=3 * 365)
+    expired = keys.create("credential", Algorithm.ES256, KeyState.NEXT, begun)
+    CertificateAuthority(keys).issue(expired.kid, begun)
+    keys.rotate("credential", datetime.now(UTC))
+    signer = keys.signer("credential")
+    assert signer.kid == expired.kid
+    keys.rotate("credential", datetime.now(UTC))
+    keys.revoke(str(lead.header["kid"]), datetime.now(UTC))
+    time.sleep(2.2)  # a running service follows the keys
+
+    denied = wallet.ask_for(token)
+    assert problem(denied) == (400, "wallet-credential-denied")
+    assert "issued anew" in denied.json()["detail"]
+    made = ask(service, counter).json()
+    request = wallet.read(made["request_uri"])
+    revoked = wallet.answer(request, {QUERY_ID: [wallet.show(request, held, ["representative_name"])]})
+    assert problem(revoked) == (400, "wallet-answer-refused")
+    assert "key-unknown" in revoked.json()["detail"]
+    again = issue(signer, lead.claims, lead.disclosed)
+    answered = wallet.answer(request, {QUERY_ID: [wallet.show(request, again, ["representative_name"])]})
+    assert answered.status_code == 200, answered.text
+    found = outcome(service, counter, made)
+    assert (found["result"], found["checks"]["certificate"]) == (3, False)
+    assert "expired" in found["reasons"]["certificate"]

@@ -16,7 +16,7 @@ from license_registry.presenting.present import lead_copy
 from license_registry.wallets.issuance import chain_header
 from license_registry.wallets.metadata import issuer_metadata
 from tests.license_registry.conftest import AUTHORITY, registry, request
-from zhengtong.house import open_keys
+from zhengtong.house_keys import open_keys
 
 
 def test_licences_are_signed_with_what_is_configured(settings: Settings, database_url: str) -> None:

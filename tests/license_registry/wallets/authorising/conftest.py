@@ -36,7 +36,7 @@ class Coming(Wallet):
     verifier: str = field(default_factory=lambda: secrets.token_urlsafe(48))
     browser: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30))
 
-    def push(self, **changes: Any) -> httpx.Response:
+    def push(self, *proofs: tuple[str, str], **changes: Any) -> httpx.Response:
         form = {
             "client_id": self.client_id,
             "response_type": "code",
@@ -47,7 +47,7 @@ class Coming(Wallet):
             "state": "s-1",
         } | changes
         form = {name: value for name, value in form.items() if value is not None}
-        return self.service.http.post("/registry/v1/wallets/pushed-requests", data=form)
+        return self.service.http.post("/registry/v1/wallets/pushed-requests", data=form, headers=list(proofs))
 
     def pushed(self, **changes: Any) -> str:
         reply = self.push(**changes)
@@ -87,7 +87,7 @@ class Coming(Wallet):
         """The whole way of the browser: the code that the wallet is called back with."""
         return answer(self.choose(self.page(**changes), licence))["code"]
 
-    def redeem(self, code: str, **changes: Any) -> httpx.Response:
+    def redeem(self, code: str, *proofs: tuple[str, str], **changes: Any) -> httpx.Response:
         form = {
             "grant_type": "authorization_code",
             "code": code,
@@ -95,7 +95,7 @@ class Coming(Wallet):
             "redirect_uri": self.redirect_uri,
             "code_verifier": self.verifier,
         } | changes
-        return self.service.http.post("/registry/v1/wallets/token", data=form)
+        return self.service.http.post("/registry/v1/wallets/token", data=form, headers=list(proofs))
 
 
 def answer(reply: httpx.Response) -> dict[str, str]:

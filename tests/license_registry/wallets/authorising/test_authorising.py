@@ -12,12 +12,14 @@ import orjson
 import pytest
 
 from demonstration.parties import System
+from foundation.identifiers import Uscc
+from foundation.identity.principals import Role
 from foundation.identity.signing_in import challenge_of
 from license_registry.credentials.key_binding import holder_key
 from license_registry.credentials.sd_jwt_vc import verify_vc
 from license_registry.wallets.metadata import PRE_AUTHORISED
 from tests.conftest import Service
-from tests.license_registry.conftest import STRANGER, issued, operate, problem, published_keys
+from tests.license_registry.conftest import STRANGER, body, issued, operate, problem, published_keys
 from tests.license_registry.wallets.authorising.conftest import BACK, OTHER_BACK, TYPE, Coming, answer
 from tests.license_registry.wallets.conftest import proof
 
@@ -349,3 +351,21 @@ def test_nothing_of_a_request_stands_in_the_database_in_clear(
     for secret in secrets:
         assert secret not in everything
         assert secret.encode().hex() not in everything
+
+
+def test_a_licence_of_a_holder_who_is_no_more_is_given_to_no_wallet(
+    service: Service, wallet: Coming, authority: System
+) -> None:
+    code = str(Uscc.compute("91990101MA2A00021"))
+    fields = {**body()["fields"], "holder_code": code}
+    identifier = issued(service, authority, fields=fields)["identifier"]
+    page = wallet.page()
+    said = {
+        "holder_code_type": "001",
+        "holder_code": code,
+        "survivor_code": str(Uscc.compute("91990101MA2A00022")),
+        "reason": "吸收合并",
+    }
+    operator = service.system("operator", Role.OPERATOR)
+    assert operator.call(service.http, "POST", "/registry/v1/holder-mergers", said).status_code == 201
+    assert problem(wallet.choose(page, identifier)) == (409, "holder-ended")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from foundation.signing import Algorithm, encode_base64url, generate_key
 from license_registry.credentials.sd_jwt_vc import verify_vc
 from tests import npm
 from tests.conftest import Service
@@ -34,6 +35,7 @@ BEGIN = (
     CLIENT
     + """
 const { authorizationRequestUrl, pkce } = await oauth.initiateAuthorization({
+  dpop: given.privateKey ? { signer: { method: 'jwk', alg: 'ES256', publicJwk: given.publicKey } } : undefined,
   authorizationServerMetadata, clientId: 'city-wallet', redirectUri: given.back, state: 'its-state',
   scope: issuerMetadata.credentialIssuer.credential_configurations_supported[given.type].scope });
 console.log(JSON.stringify({ url: authorizationRequestUrl, verifier: pkce.codeVerifier, method: pkce.codeChallengeMethod }));
@@ -42,12 +44,17 @@ console.log(JSON.stringify({ url: authorizationRequestUrl, verifier: pkce.codeVe
 FINISH = (
     CLIENT
     + """
-const { privateKey, publicKey } = crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' });
-given.privateKey = privateKey.export({ format: 'jwk' });
-given.publicKey = publicKey.export({ format: 'jwk' });
+const bound = Boolean(given.privateKey);
+if (!bound) {
+  const { privateKey, publicKey } = crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  given.privateKey = privateKey.export({ format: 'jwk' });
+  given.publicKey = publicKey.export({ format: 'jwk' });
+}
+const dpop = bound ? { signer: { method: 'jwk', alg: 'ES256', publicJwk: given.publicKey } } : undefined;
 const authorizationResponse = oauth.parseAuthorizationResponseRedirectUrl({ url: given.url });
 oauth.verifyAuthorizationResponse({ authorizationServerMetadata, authorizationResponse });
 const { accessTokenResponse } = await oauth.retrieveAuthorizationCodeAccessToken({
+  dpop,
   authorizationServerMetadata, authorizationCode: authorizationResponse.code, pkceCodeVerifier: given.verifier,
   redirectUri: given.back });
 const { c_nonce } = await client.requestNonce({ issuerMetadata });
@@ -56,10 +63,10 @@ const { jwt } = await client.createCredentialRequestJwtProof({
   signer: { method: 'jwk', alg: 'ES256', publicJwk: given.publicKey } });
 const { credentialResponse } = await client.retrieveCredentials({
   issuerMetadata, credentialConfigurationId: given.type, accessToken: accessTokenResponse.access_token,
-  proofs: { jwt: [jwt] } });
+  proofs: { jwt: [jwt] }, dpop });
 console.log(JSON.stringify({
   credential: credentialResponse.credentials[0].credential, publicKey: given.publicKey,
-  state: authorizationResponse.state }));
+  state: authorizationResponse.state, tokenType: accessTokenResponse.token_type }));
 """
 )
 
@@ -69,10 +76,15 @@ def peer() -> Path:
     return npm.installed(*PACKAGES)
 
 
+@pytest.mark.parametrize("bound", [False, True], ids=["bearer", "dpop"])
 def test_a_wallet_not_written_here_comes_by_itself(
-    service: Service, wallet: Coming, licence: str, peer: Path
+    service: Service, wallet: Coming, licence: str, peer: Path, bound: bool
 ) -> None:
-    told = {"issuer": wallet.issuer, "back": BACK, "type": TYPE}
+    told: dict[str, Any] = {"issuer": wallet.issuer, "back": BACK, "type": TYPE}
+    if bound:
+        private, public = generate_key(Algorithm.ES256)
+        told["publicKey"] = public.to_jwk()
+        told["privateKey"] = {**public.to_jwk(), "d": encode_base64url(private)}
     begun: dict[str, Any] = npm.run(peer, BEGIN, told)
     assert begun["method"] == "S256"
     assert "request_uri=" in begun["url"]  # it pushed, as our metadata say
@@ -80,6 +92,7 @@ def test_a_wallet_not_written_here_comes_by_itself(
     back = wallet.choose(page, licence).headers["location"]
     got = npm.run(peer, FINISH, {**told, "url": back, "verifier": begun["verifier"]})
     assert got["state"] == "its-state"
+    assert got["tokenType"] == ("DPoP" if bound else "Bearer")
     held = verify_vc(got["credential"], published_keys(service), now=time.time())
     assert held.claims["licence_identifier"] == licence
     assert held.claims["cnf"]["jwk"]["x"] == got["publicKey"]["x"]
