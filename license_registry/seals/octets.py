@@ -1,4 +1,4 @@
-"""Signatures and outer parts of seals and stamps as octets: what makers write differs here, and is taken as it comes."""
+"""Octets of seals and stamps whose form differs from maker to maker: signatures, and the time stamp at the end."""
 
 from __future__ import annotations
 
