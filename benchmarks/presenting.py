@@ -54,7 +54,11 @@ def main() -> int:
         Path(folder).chmod(0o755)
         home = Path(folder) / "home"
         settings = Settings(
-            home=home, listen_port=free_port(), sequence_interval_seconds=1, holder_register="if-known"
+            home=home,
+            listen_port=free_port(),
+            sequence_interval_seconds=1,
+            holder_register="if-known",
+            documents="when-asked",  # drawing beside would be measured too
         )
         with database.running_database(settings) as address:
             floor_address = _another_database(address)

@@ -87,6 +87,31 @@ class Settings(BaseSettings):
         description="Nothing is issued while the authority lacks a seal that the type asks for; or not yet",
     )
 
+    seal_algorithm: Literal["ES256", "SM2SM3"] = Field(
+        default="ES256",
+        description="What seals are made and put with from now on; those of before stay as they are",
+    )
+    registry_authority: str | None = Field(
+        default=None,
+        pattern=r"^[0-9A-HJ-NPQRTUWXY]{18}$",
+        description="Unified code of who runs the registry, whose own seals are put where a licence type asks for them",
+    )
+
+    time_stamp_url: str | None = Field(
+        default=None,
+        description="Authority of time stamps (RFC 3161) that is asked for each seal put on something",
+    )
+    time_stamp_root_file: Path | None = Field(
+        default=None,
+        description="Certificates (PEM) that authorities of time stamps are trusted by, and nobody else",
+    )
+
+    documents: Literal["at-issue", "when-asked"] = Field(
+        default="at-issue",
+        description="When the sealed document of a licence is drawn: beside the service right after issuing, or once"
+        " somebody asks for it",
+    )
+
     plan_deadline_seconds: float = Field(
         default=3, gt=0, le=30, description="What a plan's evidence has not answered by then counts as late"
     )
@@ -259,6 +284,10 @@ class Settings(BaseSettings):
             raise ValueError("development_issuer refuses to run while public_url is beyond loopback")
         if self.development_issuer and self.people_issuer is not None:
             raise ValueError("people_issuer and development_issuer exclude each other")
+        if self.time_stamp_url is not None and self.time_stamp_root_file is None:
+            raise ValueError(
+                "time_stamp_url needs time_stamp_root_file, by which its time stamps are checked"
+            )
         if self.wallet_attestation == "required" and not self.wallet_attesters:
             raise ValueError("wallet_attestation=required needs wallet_attesters")
         if self.object_store == "s3" and not (self.s3_endpoint and self.s3_access_key and self.s3_secret_key):

@@ -94,6 +94,9 @@ REGISTRY_PROBLEMS: ProblemTable = {
     "seal-change-not-allowed": ProblemKind(409, _("The state of the seal does not allow this")),
     "seal-not-in-force": ProblemKind(409, _("The seal is not in force")),
     "seal-lacking": ProblemKind(409, _("The authority has no seal that the licence type asks for")),
+    "time-stamp-unavailable": ProblemKind(
+        503, _("No time stamp could be had for the seal"), {"Retry-After": "30"}
+    ),
     "store-full": ProblemKind(507, _("The object store is full")),
     "store-unavailable": ProblemKind(503, _("The object store cannot be reached"), {"Retry-After": "5"}),
     "object-exists": ProblemKind(500, _("Another object stands in the store")),

@@ -147,6 +147,7 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
         home=tmp_path / "home",
         database_url=database_url,
         listen_port=free_port(),
+        documents="when-asked",  # drawing costs more than most tests
         holder_register="if-known",  # most tests bring no registers; those of issuing require them
     )
 
@@ -253,6 +254,7 @@ def service(
             development_issuer=True,
             sequence_interval_seconds=0.05,
             holder_register="if-known",
+            documents="when-asked",
         )
         with serving(settings, address) as running:
             yield running

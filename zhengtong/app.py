@@ -27,6 +27,7 @@ from foundation.problems import install
 from foundation.settings import Settings
 from foundation.telemetry import Door
 from foundation.unavailable import UNAVAILABLE
+from license_registry.disclosing.by_file import LONGEST_UPLOAD
 from zhengtong.house import open_house
 from zhengtong.ingest.accept import Accepting
 from zhengtong.ingest.problems import INGEST_PROBLEMS
@@ -43,6 +44,7 @@ TAGS = {
 }
 
 CATALOGUE_PATH = f"/exchange{exchange.catalog.formats.routes.IMPORTS}"
+UPLOAD_PATHS = ("/registry/v1/file-verifications", "/registry/v1/sharing/file-verifications")
 JOBS_PATH = f"/registry{license_registry.issuing.bulk.routes.PREFIX}"
 
 
@@ -103,6 +105,7 @@ def create_app(settings: Settings, address: str) -> Door:
         {
             **dict.fromkeys((INGEST_PATH, JOBS_PATH, CATALOGUE_PATH), settings.maximum_ingest_bytes),
             BATCHES_PATH: settings.maximum_batch_bytes,
+            **dict.fromkeys(UPLOAD_PATHS, max(LONGEST_UPLOAD, settings.maximum_body_bytes)),
         },
     )
     return door

@@ -41,6 +41,7 @@ from zhengtong.serving import MOST_WORKERS, serve_alone, serve_together
 ELSEWHERE = {
     "batch": "zhengtong.batch_commands:batch",
     "catalogue": "zhengtong.catalogue_commands:catalogue",
+    "document": "zhengtong.document_commands:document",
     "correction": "zhengtong.undelivered:correction",
     "checkpoint": "zhengtong.checkpoint:checkpoint_command",
     "licence": "zhengtong.licence_commands:licence",

@@ -50,6 +50,7 @@ from foundation.settings import Settings
 from foundation.signing import CertificateAuthority, KeyStore
 from foundation.webhooks.sending import sender
 from license_registry.catalog.types import load_types
+from license_registry.documents.at_issue import work_forever as draw_documents
 from license_registry.documents.drawing import Drawing
 from license_registry.issuing.bulk.jobs import work_forever
 from license_registry.lifecycle.status_lists import StatusLists
@@ -176,6 +177,7 @@ async def open_house(settings: Settings, address: str) -> AsyncIterator[House]:
         )
         webhooks = await stack.enter_async_context(sender(settings))
         works: dict[str, Callable[[], Awaitable[object]]] = {
+            "documents": lambda: draw_documents(registry),
             "overdue-requests": lambda: exchange.requests.overdue.rounds(served),
             "corrections": lambda: exchange.corrections.following.rounds(served),
             "correction-notices": lambda: deliver_corrections(served, webhooks),

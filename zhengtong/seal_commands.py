@@ -14,11 +14,13 @@ from foundation.errors import NotFound
 from foundation.identity.principals import Principal, Role
 from foundation.language import _, both
 from foundation.settings import Settings
+from foundation.signing.chain import load_roots
 from license_registry.ports import Registry
 from license_registry.seals import tables
 from license_registry.seals.checks import SEAL_CHECK_NAMES, Checked, check_seal, check_stamp, sm3
 from license_registry.seals.keys import chain
 from license_registry.seals.register import SealWanted, change, register
+from license_registry.seals.revocation import Revocations, read_revocation_lists
 from license_registry.seals.routes import SealReply, SealSummary, shown, summarised
 from license_registry.seals.states import SealKind, SealOperation, SealState
 from license_registry.seals.structures import Seal, SealMalformed, read_seal, read_stamp
@@ -152,29 +154,43 @@ _operation("end", "注销 · End a seal for good")
 @seal.command("verify", help="验章 · Check a seal or a stamp, offline; exit 1 unless everything holds")
 @click.argument("file", type=_FILE)
 @click.option("--root", type=_FILE, required=True, help="可信根证书 PEM · Trusted root certificates")
+@click.option("--crl", "revoked", type=_FILE, multiple=True, help="证书吊销列表 · Revocation list (DER, PEM)")
+@click.option("--time-stamp-root", "stamping", type=_FILE, help="时间戳根证书 · Roots of time stamps (PEM)")
 @click.option("--data", type=_FILE, help="被签章的数据 · What was sealed")
 @JSON_OPTION
 @click.pass_context
 @one_line
-def verify(context: click.Context, file: Path, root: Path, data: Path | None, as_json: bool) -> None:
+def verify(
+    context: click.Context,
+    file: Path,
+    root: Path,
+    revoked: tuple[Path, ...],
+    stamping: Path | None,
+    data: Path | None,
+    as_json: bool,
+) -> None:
     now = datetime.now(UTC)
     roots = chain(root.read_bytes())
+    lists = tuple(each for path in revoked for each in read_revocation_lists(path.read_bytes()))
+    stamp_roots = () if stamping is None else load_roots(stamping.read_bytes())
     content = file.read_bytes()
     found: Seal
     checked: Checked
     try:
         stamp = read_stamp(content)
         found = stamp.seal
-        checked = check_stamp(stamp, roots, roots, now, None if data is None else sm3(data.read_bytes()))
+        digest = None if data is None else sm3(data.read_bytes())
+        checked = check_stamp(stamp, roots, roots, now, digest, lists, stamp_roots)
     except SealMalformed:
         found = read_seal(content)
-        checked = check_seal(found, roots, now)
+        checked = check_seal(found, roots, now, Revocations(lists, now))
     report: dict[str, Any] = {
         "good": checked.good,
         "seal": found.content.id,
         "name": found.content.name,
         "checks": dict(checked.checks),
         "reasons": dict(checked.reasons),
+        "time_stamp": None if checked.proven is None else checked.proven.isoformat(),
     }
     if as_json:
         print_json(report)

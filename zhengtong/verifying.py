@@ -10,22 +10,31 @@ from pathlib import Path
 
 import click
 import orjson
+from asn1crypto import pem
 
 from foundation import database
 from foundation.language import _, both
 from foundation.settings import Settings
 from foundation.signing import Algorithm, CertificateAuthority, PublicKey, decode_base64url
 from foundation.signing.chain import load_roots
+from foundation.signing.revocation import revocation_lists
 from license_registry.catalog.types import load_types
 from license_registry.credentials.key_binding import OLDEST_SECONDS, ExpectedBinding
 from license_registry.lifecycle.status_lists import StatusLists
-from license_registry.presenting.own_trust import own_keys, own_status_lists, own_types, root_pem
+from license_registry.presenting.own_trust import (
+    own_further,
+    own_keys,
+    own_status_lists,
+    own_types,
+    root_pem,
+    time_stamp_roots,
+)
 from license_registry.verifying.archive import trust_within
 from license_registry.verifying.bundle import make_bundle, open_bundle
 from license_registry.verifying.file import Ways, is_ofd, is_package, verify_bytes
 from license_registry.verifying.report import lines
 from license_registry.verifying.seen import SeenCodes
-from license_registry.verifying.trust import BUNDLE, Trust, TrustedKey
+from license_registry.verifying.trust import BUNDLE, Trust, TrustedKey, with_further
 from zhengtong.command import JSON_OPTION, Refused, one_line, print_json
 from zhengtong.house_keys import open_keys
 
@@ -34,6 +43,19 @@ from zhengtong.house_keys import open_keys
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--bundle", type=click.Path(path_type=Path, exists=True), help="信任包 · Trust bundle")
 @click.option("--root", type=click.Path(path_type=Path, exists=True), help="根证书 · Root certificate (PEM)")
+@click.option(
+    "--crl",
+    "revoked",
+    type=click.Path(path_type=Path, exists=True),
+    multiple=True,
+    help="证书吊销列表 · Revocation list of certificates (DER, PEM)",
+)
+@click.option(
+    "--time-stamp-root",
+    "stamping",
+    type=click.Path(path_type=Path, exists=True),
+    help="时间戳根证书 · Root certificates of time stamps (PEM)",
+)
 @click.option("--jwks", type=click.Path(path_type=Path, exists=True), help="公钥集 · Trusted keys (JWK Set)")
 @click.option(
     "--status-list",
@@ -61,6 +83,8 @@ def verify(
     path: Path,
     bundle: Path | None,
     root: Path | None,
+    revoked: tuple[Path, ...],
+    stamping: Path | None,
     jwks: Path | None,
     status_list: Path | None,
     seen: Path | None,
@@ -83,6 +107,10 @@ def verify(
         # Of seals the root is trusted; without one it is the house's own, as its keys are for the licence inside.
         trust = Trust({}) if alone else _trust(settings, bundle, root, jwks, status_list, now)
         trust = replace(trust, roots=load_roots(_root(settings, root, now)))
+        if root is None and bundle is None:
+            trust = own_further(trust, open_keys(settings, now), settings, now)
+        further = None if stamping is None else stamping.read_bytes()
+        trust = with_further(trust, [each.read_bytes() for each in revoked], further)
     else:
         trust = _trust(settings, bundle, root, jwks, status_list, now)
     first_use = None if seen is None else SeenCodes(seen, now.timestamp()).first_use
@@ -178,6 +206,8 @@ def export(settings: Settings, path: Path, hours: int) -> None:
         tokens,
         now=now,
         lives=hours * 3600,
+        revocation_lists=revocation_lists(keys, now),
+        time_stamp_roots=time_stamp_roots(settings).decode("ascii"),
     )
     path.write_bytes(data)
     click.echo(
@@ -198,4 +228,17 @@ def export(settings: Settings, path: Path, hours: int) -> None:
 @one_line
 def root_certificate(settings: Settings, path: Path) -> None:
     path.write_bytes(_root(settings, None, datetime.now(UTC)))
+    click.echo(str(path))
+
+
+@trust_bundle.command(
+    "revocations", help="导出证书吊销列表 · Write the revocation lists of the root certificates (PEM)"
+)
+@click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
+@click.pass_obj
+@one_line
+def revocations(settings: Settings, path: Path) -> None:
+    now = datetime.now(UTC)
+    lists = revocation_lists(open_keys(settings, now), now)
+    path.write_bytes(b"".join(pem.armor("X509 CRL", each) for each in lists))
     click.echo(str(path))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request, Response
@@ -28,6 +30,7 @@ from foundation.language import _
 from foundation.openapi import media
 from foundation.problems import documented
 from foundation.signing import CertificateAuthority, CertificateUnavailable, KeyStore
+from foundation.signing.revocation import revocation_lists
 
 TOKEN_PURPOSE = "access-token"  # noqa: S105 -- the name of a purpose, not a secret
 
@@ -168,3 +171,25 @@ async def certificate(kid: str, request: Request) -> Response:
     except CertificateUnavailable as error:
         raise NotFound(_("this key has no certificate")) from error
     return PlainTextResponse(chain, media_type="application/pem-certificate-chain")
+
+
+@router.get(
+    "/certificates/{root}.crl",
+    dependencies=PUBLIC,
+    openapi_extra=audited("none"),
+    response_class=Response,
+    responses={
+        200: media("application/pkix-crl", "Revocation list of a root, DER", binary=True),
+        **documented(IDENTITY_PROBLEMS, ["not-found"]),
+    },
+)
+async def revoked(root: str, request: Request) -> Response:
+    """Give the revocation list of the internal root (`root`), or of that of SM2 (`root-sm2`), dated now."""
+    server: AuthorisationServer = request.app.state.authorisation_server
+    server.keys.reload()
+    lists = await asyncio.to_thread(revocation_lists, server.keys, datetime.now(UTC))
+    told = dict(zip(("root", "root-sm2"), lists, strict=False)).get(root)
+    if told is None:
+        raise NotFound(_("no such root"))
+    headers = {"Cache-Control": "public, max-age=60"}
+    return Response(told, media_type="application/pkix-crl", headers=headers)

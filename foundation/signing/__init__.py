@@ -17,11 +17,13 @@ from foundation.signing.base64url import decode_all, decode_base64url, encode_ba
 from foundation.signing.canonical import canonical_json
 from foundation.signing.certificates import CertificateAuthority, CertificateUnavailable
 from foundation.signing.jws import BadJws, Verified, sign_compact, verify_chosen, verify_compact
-from foundation.signing.keys import CA_PURPOSE, KeyRecord, KeyState, KeyStateError
+from foundation.signing.keys import CA_PURPOSE, SM2_CA_PURPOSE, KeyRecord, KeyState, KeyStateError
 from foundation.signing.keystore import KeyStore, KeyStoreError
+from foundation.signing.sm2_certificates import Sm2CertificateAuthority
 
 __all__ = [
     "CA_PURPOSE",
+    "SM2_CA_PURPOSE",
     "Algorithm",
     "BadJwk",
     "BadJws",
@@ -35,6 +37,7 @@ __all__ = [
     "KeyStoreError",
     "PublicKey",
     "Signer",
+    "Sm2CertificateAuthority",
     "Verified",
     "canonical_json",
     "decode_all",

@@ -16,6 +16,9 @@ from foundation.signing.algorithms import Algorithm
 
 CA_PURPOSE: Final = "ca"
 """Purpose of the key of the internal root certificate: it signs certificates only, never tokens."""
+SM2_CA_PURPOSE: Final = "ca-sm2"
+"""The same for certificates of SM2 keys, which have a root of their own."""
+CA_PURPOSES: Final = frozenset({CA_PURPOSE, SM2_CA_PURPOSE})
 
 
 class KeyState(StrEnum):

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from foundation.signing.algorithms import Algorithm, PublicKey, Signer, generate_key, load_signer
 from foundation.signing.canonical import canonical_json
 from foundation.signing.keys import (
-    CA_PURPOSE,
+    CA_PURPOSES,
     KeyRecord,
     KeyState,
     KeyStateError,
@@ -192,12 +192,15 @@ class KeyStore:
     def verification_keys(self, purpose: str | None = None) -> dict[str, PublicKey]:
         """Return public keys by `kid`: next, active and retired, of one purpose or of all; never a revoked one.
 
-        All does not include the root certificate's key: a token that it signed must never hold.
+        All does not include the keys of root certificates: a token that it signed must never hold.
         """
         return {
             kid: entry.public
             for kid, entry in self._contents.entries.items()
-            if (entry.record.purpose == purpose or (purpose is None and entry.record.purpose != CA_PURPOSE))
+            if (
+                entry.record.purpose == purpose
+                or (purpose is None and entry.record.purpose not in CA_PURPOSES)
+            )
             and kid not in self._contents.revoked
         }
 

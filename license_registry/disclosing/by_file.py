@@ -1,26 +1,42 @@
-"""A counter verifies a file that somebody brought: credential, signed code, or a picture of one."""
+"""A counter verifies a file that somebody brought: credential, signed code, a picture of one, or a document."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from foundation.errors import NotFound
 from foundation.identity.principals import Principal
-from foundation.language import _
 from license_registry import tables as licences
 from license_registry.audit.event import happened
-from license_registry.credentials.sd_jwt import CredentialInvalid, claims_of
+from license_registry.disclosing.by_document import (
+    LONGEST_UNPACKED,
+    PDF,
+    OfDocument,
+    verify_drawn,
+    verify_sealed,
+    with_list,
+)
 from license_registry.ports import Registry
 from license_registry.presenting.own_trust import current_trust
 from license_registry.verifying import images
-from license_registry.verifying.errors import FileUnreadable
 from license_registry.verifying.file import Ways, is_ofd, verify_bytes
-from license_registry.verifying.trust import Trust
 from license_registry.verifying.verdict import Verdict
+
+LONGEST_UPLOAD = 16 << 20
+"""Bytes of the largest file that is verified over HTTP: documents with pictures are larger than what else is sent."""
+
+UPLOAD_PROBLEMS = (
+    "invalid-request",
+    "body-too-large",
+    "file-unreadable",
+    "picture-unreadable",
+    "object-missing",
+    "object-altered",
+    "store-unavailable",
+)
+"""Why a file that was sent is not verified, by code."""
 
 NAME = "file"
 
@@ -35,30 +51,29 @@ async def verify_upload(
 
     Raises:
         FileUnreadable, PictureUnreadable: it is nothing of ours.
+        ObjectMissing, ObjectAltered, StoreUnavailable: of a PDF of ours the licence cannot be read.
     """
-    if is_ofd(data):
-        # A good seal does not tell the state of the licence; what lies inside of it does, and is what is sent here.
-        raise FileUnreadable(_("{file} holds no licence"), file=NAME)
-    text = data
-    if images.is_picture(data):
-        # Drawn pictures cost; other requests need not wait for them.
-        text = (await asyncio.to_thread(images.read_qr, data)).encode()
-    trust = await _with_list(registry, current_trust(registry, now), text)
-    verdict = verify_bytes(text, NAME, trust, now, Ways())
-    identifier = verdict.fields.get("licence_identifier")
+    if data.startswith(PDF):
+        found = await verify_drawn(registry, data, now)
+    elif await asyncio.to_thread(is_ofd, data):
+        found = await verify_sealed(registry, data, NAME, now)
+    else:
+        found = await _of_ours(registry, data, now)
+    verdict = found.verdict
     facts: dict[str, Any] = {"result": int(verdict.result), "form": verdict.kind, "case": case, **occasion}
-    event = happened("file-verified", identifier, caller, now, **facts)
+    event = happened("file-verified", found.identifier, caller, now, **facts)
     async with registry.pool.acquire() as connection:
         await licences.add_event(connection, event)
     return verdict
 
 
-async def _with_list(registry: Registry, trust: Trust, text: bytes) -> Trust:
-    """Return the trust with the status list that the file names, if it is one of ours; nothing of it is believed."""
-    try:
-        claims = claims_of(text.decode("ascii").strip()).payload
-        uri = str(claims["status"]["status_list"]["uri"])
-        number = int(uri.removeprefix(registry.status_lists.uri(0)[:-1]))
-        return replace(trust, status_lists={uri: await registry.status_lists.token(number)})
-    except (CredentialInvalid, KeyError, TypeError, ValueError, NotFound):
-        return trust
+async def _of_ours(registry: Registry, data: bytes, now: datetime) -> OfDocument:
+    text = data
+    if images.is_picture(data):
+        # Drawn pictures cost; other requests need not wait for them.
+        text = (await asyncio.to_thread(images.read_qr, data)).encode()
+    trust = current_trust(registry, now)
+    if text.isascii():
+        trust = await with_list(registry, trust, text.decode("ascii"))
+    verdict = await asyncio.to_thread(verify_bytes, text, NAME, trust, now, Ways(longest=LONGEST_UNPACKED))
+    return OfDocument(verdict, verdict.fields.get("licence_identifier"))

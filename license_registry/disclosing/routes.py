@@ -20,7 +20,7 @@ from foundation.text import CleanText, Code, FreeText
 from license_registry.audit.event import happened
 from license_registry.catalog.types import require_type
 from license_registry.disclosing import tables
-from license_registry.disclosing.by_file import verify_upload
+from license_registry.disclosing.by_file import UPLOAD_PROBLEMS, verify_upload
 from license_registry.disclosing.by_grant import dossier, require_fields, see
 from license_registry.disclosing.copies import fetch_copy, make_copy
 from license_registry.disclosing.history import look_back
@@ -212,17 +212,17 @@ async def number_checks(
         200: {"model": FileReply},
         **documented(
             REGISTRY_PROBLEMS,
-            [*CALLER_PROBLEMS, "invalid-request", "body-too-large", "file-unreadable", "picture-unreadable"],
+            [*CALLER_PROBLEMS, *UPLOAD_PROBLEMS],
         ),
     },
-    summary="Verify a file: credential, signed code, or a picture of one 文件核验",
+    summary="Verify a file: credential, signed code or a picture of one, document 文件核验",
 )
 async def file_verifications(
     request: Request,
     caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM, Role.COUNTER))],
     case: Annotated[FreeText, Query()],
 ) -> dict[str, Any]:
-    """Verify the body of the request, whatever of ours it is."""
+    """Verify the body, whatever of ours it is; of an OFD each seal, of a PDF whether it was drawn here."""
     registry: Registry = request.app.state.registry
     body = await request.body()
     return (await verify_upload(registry, caller, body, case, datetime.now(UTC), {})).as_json()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -62,8 +63,14 @@ class _Refused:
 class Drawing:
     """Processes that draw, started when the first document is asked for."""
 
-    def __init__(self, own_fonts: Path) -> None:
+    def __init__(self, own_fonts: Path, niceness: int = 0) -> None:
+        """Start nothing yet.
+
+        Args:
+            niceness: by how much others go before these processes on the processor, 0 to 19.
+        """
         self._own_fonts = own_fonts
+        self._niceness = niceness
         self._pool: ProcessPoolExecutor | None = None
 
     async def draw(self, form: Format, written: Written, template: Template) -> bytes:
@@ -97,8 +104,15 @@ class Drawing:
 
     def _started(self) -> ProcessPoolExecutor:
         # Not forked: this process has threads and an event loop.
-        self._pool = ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn"), belong_to_parent)
+        self._pool = ProcessPoolExecutor(
+            WORKERS, multiprocessing.get_context("spawn"), _begin, (self._niceness,)
+        )
         return self._pool
+
+
+def _begin(niceness: int) -> None:
+    belong_to_parent()
+    os.nice(niceness)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The document of a licence: drawn when it is first asked for, kept, and from then on the same bytes."""
+"""The document of a licence: drawn at issue or when it is first asked for, kept, and from then on the same bytes."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from license_registry.documents.sealing import sealed
 from license_registry.documents.tables import Document
 from license_registry.documents.template import Template
 from license_registry.documents.written import Attached, Written, write_out
+from license_registry.issuing.seals import require_in_force
 from license_registry.lifecycle.status_lists import PURPOSE
 from license_registry.ports import Registry
 from license_registry.presenting.present import lead_copy
@@ -42,37 +43,63 @@ class Given:
 async def give(registry: Registry, caller: Principal, licence: Licence, form: Format, now: datetime) -> Given:
     """Give the document of a licence to somebody who may see all of it; whether they may is the caller's to know.
 
-    1. One that is kept: read it, compare its digest.
-    2. None yet: read the credential, draw what it says. Equal bytes whoever draws, since every date in it is the
-       licence's own. Put the authority's seals on an OFD; dying after this leaves records of stamps that nobody has.
-    3. Put it into the store, sealed, under a key of its own. Dying after this leaves an object that nothing names.
-    4. Write its row, with digests, and its event in one transaction. If another was first, that one's document counts:
-       take the object back. Either way go to 1.
-    5. Record who was given it, before it leaves.
+    It is kept if it is not yet, read from the store, compared with its digest; who was given it is recorded before it
+    leaves.
 
     Raises:
         TemplateLacking, CharacterLacking, NotDrawn, CredentialInvalid, ObjectMissing, ObjectAltered, StoreFull,
         StoreUnavailable: nothing is given.
     """
-    type_, template = layout_of(registry, licence)
-    while True:
-        kept = await tables.find(registry.pool, licence.identifier, form)
-        if kept is not None:
-            data = await _read(registry, kept)
-            break
-        written = await _written(registry, licence, type_, template)
-        data = await drawn(registry, form, written, template)
-        seals: tuple[uuid.UUID, ...] = ()
-        if form is Format.OFD:
-            data, seals = await sealed(registry, caller, licence, type_, data, now)
-        # Whether this one or another's is kept: what is given is what lies in the store, so go and read it.
-        await _keep(registry, caller, licence, form, data, seals, now)
+    kept = await keep(registry, caller, licence, form, now)
+    data = await _read(registry, kept)
     event = happened(
         "document-given", licence.identifier, caller, now, format=form.value, sha256=kept.sha256.hex()
     )
     async with registry.pool.acquire() as connection:
         await licences.add_event(connection, event)
     return Given(kept, data)
+
+
+async def keep(
+    registry: Registry,
+    caller: Principal,
+    licence: Licence,
+    form: Format,
+    now: datetime,
+    *,
+    with_seals: bool = False,
+) -> Document:
+    """Return the document of a licence that is kept; if there is none, draw it.
+
+    1. One that is kept is the document for good.
+    2. None yet: read the credential, draw what it says. Equal bytes whoever draws, since every date in it is the
+       licence's own. Put the authority's seals on an OFD; dying after this leaves records of stamps that nobody has.
+    3. Put it into the store, sealed, under a key of its own. Dying after this leaves an object that nothing names.
+    4. Write its row, with digests, and its event in one transaction, in which it also ceases to be due. If another was
+       first, that one's document counts: take the object back. Either way go to 1.
+
+    Args:
+        with_seals: an OFD is drawn only if the authority has all seals that the type says must be on it.
+
+    Raises:
+        SealLacking: it has not, and they are asked for.
+        TemplateLacking, CharacterLacking, NotDrawn, CredentialInvalid, ObjectMissing, ObjectAltered, StoreFull,
+        StoreUnavailable: there is none.
+    """
+    type_, template = layout_of(registry, licence)
+    while True:
+        kept = await tables.find(registry.pool, licence.identifier, form)
+        if kept is not None:
+            return kept
+        if with_seals:
+            await require_in_force(registry, licence.issuer, type_, now)
+        written = await _written(registry, licence, type_, template)
+        data = await drawn(registry, form, written, template)
+        seals: tuple[uuid.UUID, ...] = ()
+        if form is Format.OFD:
+            data, seals = await sealed(registry, caller, licence, type_, data, now, all_required=with_seals)
+        # Whether this one or another's is kept: what counts is what the row names, so go and look.
+        await _keep(registry, caller, licence, form, data, seals, now)
 
 
 def layout_of(registry: Registry, licence: Licence) -> tuple[LicenceType, Template]:

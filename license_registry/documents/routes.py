@@ -28,6 +28,7 @@ DRAWING_PROBLEMS = (
     "document-template-lacking",
     "document-character-lacking",
     "document-not-drawn",
+    "time-stamp-unavailable",
     "store-full",
     "store-unavailable",
 )

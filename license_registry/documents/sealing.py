@@ -10,43 +10,62 @@ from datetime import datetime
 from foundation.identity.principals import Principal
 from license_registry.catalog.types import LicenceType
 from license_registry.documents.ofd import package, sealing
+from license_registry.issuing.seals import require_found
 from license_registry.ports import Registry
 from license_registry.seals import tables as seals
-from license_registry.seals.certificates import read_certificate
 from license_registry.seals.checks import sm3
 from license_registry.seals.errors import SealNotInForce
-from license_registry.seals.register import put_on
-from license_registry.seals.states import BY_KIND
-from license_registry.seals.structures import SIGNATURE_OIDS, Seal, read_seal
+from license_registry.seals.register import algorithm_of, put_on
+from license_registry.seals.structures import SIGNATURE_OIDS, read_seal
 from license_registry.seals.tables import Registered
+from license_registry.seals.wanted import WantedSeal, wanted_seals
 from license_registry.tables import Licence
 
 
 async def sealed(
-    registry: Registry, caller: Principal, licence: Licence, type_: LicenceType, drawn: bytes, now: datetime
+    registry: Registry,
+    caller: Principal,
+    licence: Licence,
+    type_: LicenceType,
+    drawn: bytes,
+    now: datetime,
+    *,
+    all_required: bool = False,
 ) -> tuple[bytes, tuple[uuid.UUID, ...]]:
     """Put on a drawn OFD what the type names of the authority's seals; also return the ids of those that were put.
 
-    The authority has issued the licence, whose words these are; so whoever asks for the document, it is sealed for the
-    authority. Each stamp is recorded like any other, with the licence. A seal that is lacking or no longer holds is
-    left out: without any the document stays as it was drawn.
+    The authority has issued the licence, whose words these are, and the registry keeps it; so whoever asks for the
+    document, it is sealed for both, as far as the type says. Each stamp is recorded like any other, with the licence. A
+    seal that is lacking or no longer holds is left out: without any the document stays as it was drawn.
+
+    Raises:
+        SealLacking: all that the type requires are asked for, and one is lacking.
     """
     refused: set[uuid.UUID] = set()
-    while chosen := await _chosen(registry, licence, type_, refused, now):
+    while True:
+        wanted = wanted_seals(type_.seals, licence.issuer, registry.settings.registry_authority)
+        found = await _chosen(registry, wanted, refused, now)
+        chosen = list(found.values())
+        if all_required:
+            require_found(wanted, found)
+        if not chosen:
+            return drawn, ()
         done = await _put(registry, caller, licence, chosen, drawn, refused, now)
         if done is not None:
             return done, tuple(each.id for each in chosen)
-    return drawn, ()
 
 
 async def _chosen(
-    registry: Registry, licence: Licence, type_: LicenceType, refused: Set[uuid.UUID], now: datetime
-) -> list[Registered]:
-    """Return the seals to put, one for each kind that the type names, in its order."""
-    chosen = []
-    for kind in dict.fromkeys(BY_KIND[each.by] for each in type_.seals if each.by in BY_KIND):
-        found = await seals.in_force(registry.pool, licence.issuer, kind.value, now)
-        chosen += [each for each in found if each.id not in refused][:1]
+    registry: Registry, wanted: Sequence[WantedSeal], refused: Set[uuid.UUID], now: datetime
+) -> dict[WantedSeal, Registered]:
+    """Return the seals to put, one for each that is wanted and there, in the same order."""
+    chosen: dict[WantedSeal, Registered] = {}
+    for each in wanted:
+        if each.authority is not None:
+            there = await seals.in_force(registry.pool, each.authority, each.kind.value, now)
+            latest = next((seal for seal in there if seal.id not in refused), None)
+            if latest is not None:
+                chosen[each] = latest
     return chosen
 
 
@@ -66,7 +85,9 @@ async def _put(
     files = sealing.named(files, len(chosen))
     for number, (each, seal, place) in enumerate(zip(chosen, read, places, strict=True)):
         last = number == len(chosen) - 1
-        signed = sealing.to_sign(files, number, seal.der, _method(seal), place, now, last=last)
+        signed = sealing.to_sign(
+            files, number, seal.der, SIGNATURE_OIDS[algorithm_of(seal)], place, now, last=last
+        )
         try:
             stamp = await put_on(
                 registry, caller, each, licence.identifier, sm3(signed.xml), signed.path, now
@@ -77,10 +98,3 @@ async def _put(
             return None
         files |= signed.files(stamp.der)
     return await asyncio.to_thread(package.packed, files)
-
-
-def _method(seal: Seal) -> str:
-    """Return the OID by which the holder of a seal signs."""
-    key = read_certificate(seal.content.certificates[0]).key
-    assert key is not None, "seals of the registry are made for keys that it has"
-    return SIGNATURE_OIDS[key.algorithm]

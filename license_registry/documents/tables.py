@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Table, Text
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Table, Text
 from sqlalchemy.dialects.postgresql import BYTEA, TIMESTAMP
 
+from license_registry.documents import due
 from license_registry.tables import Event, add_event, licence, metadata
+
+DUE_FORM: Final = "ofd"
+"""The format that is due at issue."""
 
 document = Table(
     "document",
@@ -22,6 +26,7 @@ document = Table(
     Column("bytes", BigInteger, nullable=False),
     Column("made_at", TIMESTAMP(timezone=True), nullable=False),
 )
+Index("document_sha256", document.c.sha256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +53,18 @@ async def find(connection: Any, identifier: str, form: str) -> Document | None:
     return None if row is None else Document(**row)
 
 
+async def find_by_digest(connection: Any, sha256: bytes) -> Document | None:
+    """Return the document of these bytes, by their SHA-256."""
+    row = await connection.fetchrow(
+        "SELECT identifier, format, object_key, sha256, sm3, bytes, made_at FROM license_registry.document"
+        " WHERE sha256 = $1 LIMIT 1",
+        sha256,
+    )
+    return None if row is None else Document(**row)
+
+
 async def add(connection: Any, new: Document, happened: Event) -> bool:
-    """Store a document and its event together; False, and nothing, if another was first."""
+    """Store a document and its event together, and let it be due no more; False, and nothing, if another was first."""
     async with connection.transaction():
         done = await connection.fetchval(
             "INSERT INTO license_registry.document VALUES ($1, $2, $3, $4, $5, $6, $7)"
@@ -65,4 +80,6 @@ async def add(connection: Any, new: Document, happened: Event) -> bool:
         if done is None:
             return False
         await add_event(connection, happened)
+        if new.format == DUE_FORM:
+            await due.settle(connection, new.identifier)
         return True

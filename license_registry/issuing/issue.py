@@ -11,6 +11,8 @@ import asyncpg
 from foundation.identity.principals import Principal
 from foundation.language import _
 from license_registry import tables
+from license_registry.documents import due
+from license_registry.documents.when import at_issue
 from license_registry.issuing import requests
 from license_registry.issuing.errors import KeyInvalid, KeyReused, LicenceInForce
 from license_registry.issuing.holders import require_holders
@@ -46,9 +48,10 @@ async def issue(
     4. Draw serial and status index; make identifier and credential; sign.
     5. Put the credential into the store. Dying after this leaves an object that nothing names. If the key is
        taken, by an object of before the database was restored, go to 2.
-    6. Write licence, holders, key and event in one transaction. If another request was first, its licence counts:
-       take the object back and go to 2. If the database fails in any other way, the object stays: whether the
-       licence was committed is not known here, and an object without a licence does no harm, the reverse does.
+    6. Write licence, holders, key, event and that its document is due in one transaction. If another request was
+       first, its licence counts: take the object back and go to 2. If the database fails in any other way, the object
+       stays: whether the licence was committed is not known here, and an object without a licence does no harm, the
+       reverse does. The document is drawn beside the service (`documents/at_issue.py`).
 
     Raises:
         LicenceTypeUnknown, IssuerNotEntitled, LicenceFieldsInvalid, NumberInvalid, HolderInvalid, HolderUnknown,
@@ -131,5 +134,7 @@ async def _keep(registry: Registry, prepared: Prepared, made: Made, key: Key | N
             if await requests.held(connection, prepared.type.type_codes, prepared.subjects):
                 raise _TakenMeanwhile
         await tables.add(connection, made.licence, made.event, made.co_holders)
+        if at_issue(registry, prepared.type):
+            await due.add(connection, made.licence, now)
         if key is not None:
             await requests.add(connection, key, prepared.digest, made.licence.identifier, now)

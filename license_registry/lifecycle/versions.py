@@ -19,6 +19,8 @@ from foundation.language import _
 from license_registry import tables
 from license_registry.annual_reports.tables import hand_on
 from license_registry.catalog.types import type_of
+from license_registry.documents import due
+from license_registry.documents.when import at_issue
 from license_registry.issuing import requests
 from license_registry.issuing.errors import HolderInvalid, LicenceInForce
 from license_registry.issuing.holders import require_holders
@@ -156,6 +158,8 @@ async def _keep(
         try:
             async with connection.transaction():
                 await tables.add(connection, new, made.event, made.co_holders)
+                if at_issue(registry, prepared.type):
+                    await due.add(connection, new, now)
         except asyncpg.UniqueViolationError as error:
             raise LicenceInForce(_("another licence of this number is in force")) from error
         await hand_on(connection, old.identifier, new.identifier)

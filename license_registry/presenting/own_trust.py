@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from foundation.settings import Settings
 from foundation.signing import (
     CA_PURPOSE,
+    SM2_CA_PURPOSE,
     Algorithm,
     CertificateAuthority,
     CertificateUnavailable,
     KeyStore,
     PublicKey,
+    Sm2CertificateAuthority,
 )
 from foundation.signing.chain import load_roots
+from foundation.signing.revocation import revocation_lists
 from license_registry import tables
 from license_registry.catalog.licence_type import LicenceTypes
 from license_registry.credentials.status_list import LIST_ENTRIES
 from license_registry.lifecycle.status_lists import StatusLists
 from license_registry.ports import Registry
+from license_registry.seals.revocation import read_revocation_list
 from license_registry.verifying.trust import (
     ANSWER,
     CREDENTIAL,
@@ -79,10 +85,24 @@ async def own_status_lists(pool: Any, lists: StatusLists) -> dict[str, str]:
     return {lists.uri(number): await lists.token(number) for number in numbers}
 
 
+def own_further(trust: Trust, keys: KeyStore, settings: Settings, now: datetime) -> Trust:
+    """Return the trust with the house's own revocation lists of this moment, and its roots of time stamps."""
+    lists = tuple(read_revocation_list(each) for each in revocation_lists(keys, now))
+    stamping = time_stamp_roots(settings)
+    return replace(trust, revocation_lists=lists, time_stamp_roots=load_roots(stamping) if stamping else ())
+
+
+def time_stamp_roots(settings: Settings) -> bytes:
+    """Return the certificates by which the house trusts authorities of time stamps, PEM; empty: by none."""
+    file = settings.time_stamp_root_file
+    return b"" if file is None else file.read_bytes()
+
+
 def root_pem(keys: KeyStore, certificates: CertificateAuthority, now: datetime) -> str:
-    """Return the root certificate that is in use, made if there is none yet."""
+    """Return the root certificate that is in use, made if there is none yet; that of SM2 follows where there is one."""
     record = keys.ensure_active(CA_PURPOSE, Algorithm.ES256, now)
-    return certificates.chain_pem(record.kid)
+    further = Sm2CertificateAuthority(keys).root_pem(now) if keys.records(SM2_CA_PURPOSE) else ""
+    return certificates.chain_pem(record.kid) + further
 
 
 def _public(keys: KeyStore, kid: str, revoked: Mapping[str, Any]) -> tuple[PublicKey, Any]:

@@ -16,7 +16,8 @@ from foundation.signing import (
     encode_base64url,
 )
 from foundation.signing.chain import ChainBroken
-from license_registry.seals.structures import ECDSA_WITH_SHA256, SM2_WITH_SM3, signature_joined
+from license_registry.seals.octets import signature_joined
+from license_registry.seals.structures import ECDSA_WITH_SHA256, SM2_WITH_SM3
 
 SM2_CURVE: Final = "1.2.156.10197.1.301"
 P256_CURVE: Final = "1.2.840.10045.3.1.7"
@@ -38,6 +39,7 @@ class Certificate:
     subject: bytes = field(repr=False)
     issuer: bytes = field(repr=False)
     name: str
+    serial: int
     key: PublicKey | None
     valid_from: datetime
     valid_until: datetime
@@ -64,6 +66,7 @@ def read_certificate(der: bytes) -> Certificate:
             subject=bytes(read.subject.dump()),
             issuer=bytes(read.issuer.dump()),
             name=read.subject.human_friendly,
+            serial=int(told["serial_number"].native),
             key=_key(told["subject_public_key_info"]),
             valid_from=_zoned(told["validity"]["not_before"].native),
             valid_until=_zoned(told["validity"]["not_after"].native),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from foundation.signing import Signer
+from license_registry.seals.octets import signature_der
 from license_registry.seals.structures import (
     SIGNATURE_OIDS,
     Seal,
@@ -15,7 +16,6 @@ from license_registry.seals.structures import (
     read_seal,
     read_stamp,
     seal_der,
-    signature_der,
     stamp_der,
     to_sign_der,
 )

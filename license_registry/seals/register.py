@@ -13,24 +13,29 @@ from foundation.civil import civil_date, day_begins
 from foundation.errors import NotFound
 from foundation.identity.principals import Principal, Role
 from foundation.language import _
-from foundation.signing import canonical_json
+from foundation.signing import Algorithm, canonical_json
+from foundation.signing.revocation import revocation_lists
 from license_registry.audit.event import happened
+from license_registry.documents import due
 from license_registry.ports import Registry
 from license_registry.seals import tables
 from license_registry.seals.certificates import read_certificate
 from license_registry.seals.checks import check_seal, check_stamp
 from license_registry.seals.errors import (
     SealIdTaken,
+    SealLacking,
     SealNotInForce,
     SealNotYours,
     SealValidityInvalid,
 )
-from license_registry.seals.keys import MAKER_PURPOSE, certified, purpose_of
+from license_registry.seals.keys import certified, maker_of, purpose_of
 from license_registry.seals.make import make_seal, put_seal
 from license_registry.seals.pictures import MILLIMETRES, drawn, given
+from license_registry.seals.revocation import read_revocation_list
 from license_registry.seals.states import SealKind, SealOperation, SealState, state_after
-from license_registry.seals.structures import VERSION, SealContent, Stamp, read_seal
+from license_registry.seals.structures import VERSION, Seal, SealContent, Stamp, read_seal
 from license_registry.seals.tables import Registered
+from license_registry.seals.time_stamping import time_stamped, time_stamping
 from license_registry.tables import add_event
 
 VENDOR = "ZHENGTONG"
@@ -137,6 +142,11 @@ async def change(
         after = state_after(found.state, operation)
         changed = replace(found, state=after, state_reason=reason, state_since=now)
         await tables.set_state(connection, changed)
+        if after is SealState.IN_USE:
+            # Documents that waited for a seal of the authority need wait no longer; for the registry's own, any.
+            begins = max(now, found.valid_from)
+            issuer = None if found.authority == registry.settings.registry_authority else found.authority
+            await due.resume(connection, begins, problem=SealLacking.code, issuer=issuer)
         await add_event(
             connection,
             happened(
@@ -160,7 +170,7 @@ async def stamp(
     """Put an authority's seal on data, given by their SM3 digest; the act is recorded before the stamp leaves.
 
     Raises:
-        NotFound, SealNotYours, SealNotInForce: nothing was signed that leaves.
+        NotFound, SealNotYours, SealNotInForce, TimeStampUnavailable: nothing was signed that leaves.
     """
     found = await tables.find(registry.pool, seal_id)
     if found is None:
@@ -185,11 +195,14 @@ async def put_on(
         licence: whose document the data are; None: anything else.
 
     Raises:
-        SealNotInForce: nothing was signed that leaves.
+        SealNotInForce, TimeStampUnavailable: nothing was signed that leaves.
     """
     if found.state is not SealState.IN_USE or not found.valid_from <= now <= found.valid_until:
         raise SealNotInForce(_("the seal is not in force"))
     made = await asyncio.to_thread(_put, registry, found, digest, place, now)
+    stamping = await asyncio.to_thread(time_stamping, registry.settings)
+    if stamping is not None:
+        made = await time_stamped(made, stamping)
     async with registry.pool.acquire() as connection, connection.transaction():
         still = await tables.find(connection, found.id, for_change=True)
         if still is None or still.state is not SealState.IN_USE:
@@ -210,6 +223,13 @@ async def put_on(
     return made
 
 
+def algorithm_of(seal: Seal) -> Algorithm:
+    """Return by what the holder of a seal signs; of a seal that was made here."""
+    key = read_certificate(seal.content.certificates[0]).key
+    assert key is not None, "seals of the registry are made for keys that it has"
+    return key.algorithm
+
+
 def require_own(caller: Principal, authority: str) -> None:
     """Raise SealNotYours unless the caller may make and change seals of this authority."""
     if Role.OPERATOR not in caller.roles and caller.department != authority:
@@ -218,8 +238,10 @@ def require_own(caller: Principal, authority: str) -> None:
 
 def _make(registry: Registry, wanted: SealWanted, now: datetime) -> Registered:
     picture = drawn() if wanted.picture is None else given(wanted.picture, wanted.width, wanted.height)
-    maker, root = certified(registry.keys, MAKER_PURPOSE, now)
-    sealer, _root = certified(registry.keys, purpose_of(wanted.authority, wanted.kind), now)
+    algorithm = Algorithm(registry.settings.seal_algorithm)
+    maker, root = certified(registry.keys, maker_of(algorithm), now, algorithm)
+    purpose = purpose_of(wanted.authority, wanted.kind, algorithm)
+    sealer, _root = certified(registry.keys, purpose, now, algorithm)
     last = min(read_certificate(each.certificate).valid_until for each in (maker, sealer))
     begin = day_begins(wanted.valid_from or civil_date(now)).astimezone(UTC)
     end = last
@@ -266,11 +288,18 @@ def _make(registry: Registry, wanted: SealWanted, now: datetime) -> Registered:
 
 
 def _put(registry: Registry, found: Registered, digest: bytes, place: str, now: datetime) -> Stamp:
-    sealer, root = certified(registry.keys, purpose_of(found.authority, found.kind), now)
+    seal = read_seal(found.der)
+    algorithm = algorithm_of(seal)
+    purpose = purpose_of(found.authority, found.kind, algorithm)
+    sealer, root = certified(registry.keys, purpose, now, algorithm)
     if sealer.signer.kid != found.kid:
         raise SealNotInForce(_("the key of the seal was replaced: a new seal is due"))
-    made = put_seal(read_seal(found.der), sealer, digest, place, now)
+    made = put_seal(seal, sealer, digest, place, now)
     # The key of an earlier root may have certified the maker; then this seal holds no more for who trusts today's.
-    if not check_stamp(made, (root,), (root,), now, digest).good:
+    # Or others may have it: where any key was revoked, it is asked whether it was one of these two.
+    lists = None
+    if registry.keys.revoked():
+        lists = [read_revocation_list(each) for each in revocation_lists(registry.keys, now)]
+    if not check_stamp(made, (root,), (root,), now, digest, lists).good:
         raise SealNotInForce(_("the seal does not hold any more: a new seal is due"))
     return made

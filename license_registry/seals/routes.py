@@ -225,6 +225,7 @@ async def operate(
             "not-found",
             "seal-not-yours",
             "seal-not-in-force",
+            "time-stamp-unavailable",
         ],
     ),
     summary="Put a seal on data 盖章",

@@ -19,10 +19,6 @@ class SealKind(StrEnum):
     OTHER = "99"
 
 
-BY_KIND = {"issuer": SealKind.LEGAL_NAME, "signatory": SealKind.PERSONAL}
-"""Whose seal a licence type asks for → which kind of the issuing authority's seals that is."""
-
-
 class SealState(StrEnum):
     """Where a seal is in its life."""
 

@@ -13,11 +13,11 @@ from typing import Any, ClassVar, Final
 
 from asn1crypto import core
 from asn1crypto.x509 import Time
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from foundation.errors import DomainError
 from foundation.language import _
 from foundation.signing import Algorithm
+from license_registry.seals.octets import first_four, time_stamp_in
 
 VERSION: Final = 4
 LARGEST: Final = 4 << 20
@@ -30,7 +30,6 @@ SHA256: Final = "2.16.840.1.101.3.4.2.1"
 SIGNATURE_OIDS: Final = {Algorithm.SM2: SM2_WITH_SM3, Algorithm.ES256: ECDSA_WITH_SHA256}
 """The standard knows SM2 alone; ES256 stands where a house has no SM2 keys."""
 
-_HALF = 32
 _BY_CERTIFICATE, _BY_DIGEST = 1, 2
 
 
@@ -103,6 +102,7 @@ class Stamp:
         digest: SM3 of the data.
         place: what the data are, such as the path of `Signature.xml` in an OFD package (`propertyInfo`).
         covered: the octets that the signature covers.
+        time_stamp: token of RFC 3161 over the signature, DER; not part of what is signed. None: there is none.
     """
 
     version: int
@@ -115,6 +115,7 @@ class Stamp:
     algorithm: str
     signature: bytes = field(repr=False)
     der: bytes = field(repr=False)
+    time_stamp: bytes | None = field(default=None, repr=False)
 
 
 class _Header(core.Sequence):  # type: ignore[misc]
@@ -195,7 +196,6 @@ class _Seal(core.Sequence):  # type: ignore[misc]
         ("cert", core.OctetString),
         ("algorithm", core.ObjectIdentifier),
         ("signature", core.OctetBitString),
-        ("timestamp", core.Any, {"optional": True}),
     ]
 
 
@@ -236,7 +236,16 @@ class _Stamp(core.Sequence):  # type: ignore[misc]
         ("cert", core.OctetString),
         ("algorithm", core.ObjectIdentifier),
         ("signature", core.OctetBitString),
-        ("timestamp", core.Any, {"optional": True}),
+    ]
+
+
+class _StampWritten(core.Sequence):  # type: ignore[misc]
+    _fields: ClassVar[list[Any]] = [
+        ("to_sign", _ToSign),
+        ("cert", core.OctetString),
+        ("algorithm", core.ObjectIdentifier),
+        ("signature", core.OctetBitString),
+        ("timestamp", core.OctetBitString, {"explicit": 0, "optional": True}),
     ]
 
 
@@ -341,36 +350,23 @@ def to_sign_der(seal: bytes, signed_at: datetime, digest: bytes, place: str) -> 
     return bytes(_ToSign(made).dump())
 
 
-def stamp_der(covered: bytes, certificate: bytes, algorithm: str, signature: bytes) -> bytes:
-    """Return the DER of a stamp of what was signed and the signature over it."""
+def stamp_der(
+    covered: bytes, certificate: bytes, algorithm: str, signature: bytes, time_stamp: bytes | None = None
+) -> bytes:
+    """Return the DER of a stamp of what was signed and the signature over it.
+
+    Args:
+        time_stamp: token over the signature, DER.
+    """
     made = {
         "to_sign": _ToSign.load(covered),
         "cert": certificate,
         "algorithm": algorithm,
         "signature": signature,
     }
-    return bytes(_Stamp(made).dump())
-
-
-def signature_der(joined: bytes) -> bytes:
-    """Return a signature of 64 bytes in JOSE form as SEQUENCE(r, s)."""
-    r, s = (int.from_bytes(half, "big") for half in (joined[:_HALF], joined[_HALF:]))
-    return encode_dss_signature(r, s)
-
-
-def signature_joined(signature: bytes) -> bytes:
-    """Return a signature in JOSE form; some makers write that one where SEQUENCE(r, s) belongs.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    if len(signature) == 2 * _HALF:
-        return signature
-    try:
-        r, s = decode_dss_signature(signature)
-        return r.to_bytes(_HALF, "big") + s.to_bytes(_HALF, "big")
-    except OverflowError as error:
-        raise ValueError("r or s is out of range") from error
+    if time_stamp is not None:
+        made["timestamp"] = time_stamp
+    return bytes(_StampWritten(made).dump())
 
 
 _UNREADABLE = (ValueError, TypeError, KeyError, IndexError, OverflowError, AttributeError)
@@ -400,7 +396,7 @@ def _read_seal(outer: core.Sequence) -> Seal:
             bytes(signed["signature"].native),
             der,
         )
-    made = _Seal.load(der, strict=True)
+    made = _Seal.load(first_four(der)[0], strict=True)
     return Seal(
         _content(made["content"], (4, 5)),
         bytes(made["content"].dump()),
@@ -454,12 +450,14 @@ def _read_stamp(outer: core.Sequence) -> Stamp:
         signed = old["to_sign"]
         at: datetime | None = _moment_v1(bytes(signed["time"].native))
         certificate, algorithm = signed["cert"], signed["algorithm"]
-        signature = old["signature"]
+        signature, time_stamp = old["signature"], None
     else:
-        made = _Stamp.load(der, strict=True)
+        four, last = first_four(der)
+        made = _Stamp.load(four, strict=True)
         signed = made["to_sign"]
         at = _moment(signed["time"].native)
         certificate, algorithm, signature = made["cert"], made["algorithm"], made["signature"]
+        time_stamp = None if last is None else time_stamp_in(last)
     seal = _read_seal(core.Sequence.load(signed["seal"].dump(), strict=True))
     version = signed["version"].native
     if version != seal.content.version and not {version, seal.content.version} <= {4, 5}:
@@ -475,6 +473,7 @@ def _read_stamp(outer: core.Sequence) -> Stamp:
         algorithm=str(algorithm.dotted),
         signature=bytes(signature.native),
         der=der,
+        time_stamp=time_stamp,
     )
 
 

@@ -16,7 +16,7 @@ from foundation.openapi import Moment, Uuid
 from foundation.problems import documented
 from foundation.text import CleanText, FreeText
 from license_registry.catalog.types import type_of
-from license_registry.disclosing.by_file import verify_upload
+from license_registry.disclosing.by_file import UPLOAD_PROBLEMS, verify_upload
 from license_registry.disclosing.by_grant import dossier, see
 from license_registry.disclosing.copies import make_copy
 from license_registry.disclosing.routes import Identifier, Matter
@@ -338,7 +338,7 @@ async def data_verifications(
     },
     responses=documented(
         REGISTRY_PROBLEMS,
-        [*CALLER_PROBLEMS, "invalid-request", "body-too-large", "file-unreadable", "picture-unreadable"],
+        [*CALLER_PROBLEMS, *UPLOAD_PROBLEMS],
     ),
     summary="Does a file hold? 证照文件校验",
 )
@@ -347,7 +347,7 @@ async def file_verifications(
     caller: Annotated[Principal, Depends(requires(Role.DEPARTMENT_SYSTEM, Role.COUNTER))],
     use: Annotated[Use, Query()],
 ) -> SharedFileVerified:
-    """Verify the body of the request: a credential, a signed code or a picture of one, a marked copy."""
+    """Verify the body of the request: a credential, a signed code or a picture of one, a marked copy, a document."""
     registry: Registry = request.app.state.registry
     data, occasion = await request.body(), _occasion(use)
     verdict = await verify_upload(registry, caller, data, use.case, datetime.now(UTC), occasion)

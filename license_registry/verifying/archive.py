@@ -61,7 +61,7 @@ from license_registry.verifying.verdict import (
     Verdict,
     refused,
 )
-from license_registry.verifying.zipped import read_zip
+from license_registry.verifying.zipped import LONGEST_BYTES, read_zip
 
 KIND: Final = "archive"
 TYPE: Final = "zhengtong-archive+jwt"
@@ -125,13 +125,13 @@ def trust_within(data: bytes, name: str, roots: tuple[x509.Certificate, ...]) ->
     return open_bundle(bundle, roots, made_at)
 
 
-def verify_archive(data: bytes, name: str, trust: Trust) -> Verdict:
+def verify_archive(data: bytes, name: str, trust: Trust, longest: int = LONGEST_BYTES) -> Verdict:
     """Verify a package: its manifest's signature, that it holds the files of the manifest and no others, and each.
 
     Raises:
         FileUnreadable: it is no package.
     """
-    files = read_zip(data, name)
+    files = read_zip(data, name, longest)
     token = files.pop(MANIFEST, None)
     readable = files.pop(READABLE, None)
     if token is None:

@@ -7,6 +7,7 @@ holds the root certificate, which has come to it another way; nothing of the fil
 from __future__ import annotations
 
 import hashlib
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +18,6 @@ from cryptography import x509
 from foundation.language import _
 from foundation.signing import (
     Algorithm,
-    BadJwk,
     BadJws,
     PublicKey,
     Signer,
@@ -25,7 +25,8 @@ from foundation.signing import (
     sign_compact,
     verify_compact,
 )
-from foundation.signing.chain import ChainBroken, certified_key
+from foundation.signing.chain import ChainBroken, certified_key, load_roots
+from license_registry.seals.revocation import read_revocation_list
 from license_registry.verifying.trust import Trust, TrustedKey, TrustedType, TrustUnusable
 
 TYPE = "zhengtong-trust-bundle+jwt"
@@ -44,12 +45,15 @@ def make_bundle(
     *,
     now: datetime,
     lives: int,
+    revocation_lists: Iterable[bytes] = (),
+    time_stamp_roots: str = "",
 ) -> bytes:
     """Return the bytes of a bundle file.
 
     Args:
         chain: certificates of the signer, in PEM, leaf first.
         lives: seconds for which verifiers may use it.
+        revocation_lists: of certificates, DER. time_stamp_roots: PEM.
     """
     made = int(now.timestamp())
     claims = {
@@ -80,6 +84,8 @@ def make_bundle(
         ],
         # Each is signed by itself; the digest keeps anybody from putting in an older one.
         "status_lists": {uri: _digest(token) for uri, token in status_lists.items()},
+        "revocation_lists": [b64encode(each).decode("ascii") for each in revocation_lists],
+        "time_stamp_roots": time_stamp_roots,
     }
     token = sign_compact(signer, canonical_json(claims), TYPE)
     return orjson.dumps({"bundle": token, "chain": chain, "status_lists": dict(status_lists)})
@@ -150,6 +156,21 @@ def _trust(claims: Mapping[str, Any], lists: Mapping[str, str], roots: tuple[x50
             )
             for told in claims["types"]
         }
-    except (KeyError, TypeError, BadJwk) as error:
+        # Bundles of before know neither.
+        revoked = tuple(
+            read_revocation_list(b64decode(told, validate=True))
+            for told in claims.get("revocation_lists", ())
+        )
+        stamping = str(claims.get("time_stamp_roots", ""))
+        time_stamp_roots = load_roots(stamping.encode("ascii")) if stamping else ()
+    except (KeyError, TypeError, ValueError, ChainBroken) as error:
         raise TrustUnusable(_("this is no trust bundle")) from error
-    return Trust(keys, types, lists, roots, datetime.fromtimestamp(claims["iat"], UTC))
+    return Trust(
+        keys,
+        types,
+        lists,
+        roots,
+        revocation_lists=revoked,
+        time_stamp_roots=time_stamp_roots,
+        made_at=datetime.fromtimestamp(claims["iat"], UTC),
+    )

@@ -17,7 +17,7 @@ from license_registry.verifying.bundle import open_bundle
 from license_registry.verifying.file import Ways, is_ofd, verify_path
 from license_registry.verifying.report import lines
 from license_registry.verifying.seen import SeenCodes
-from license_registry.verifying.trust import Trust
+from license_registry.verifying.trust import Trust, with_further
 
 UNUSABLE = 2
 """Exit code where nothing could be verified; 0 is valid and 1 is not."""
@@ -35,6 +35,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument(
         "--root", type=Path, required=True, help="根证书 · Root certificate, from elsewhere (PEM)"
+    )
+    parser.add_argument(
+        "--crl", type=Path, action="append", default=[], help="证书吊销列表 · Revocation list (DER, PEM)"
+    )
+    parser.add_argument(
+        "--time-stamp-root", type=Path, help="时间戳根证书 · Root certificates of time stamps (PEM)"
     )
     parser.add_argument("--seen", type=Path, help="已用二维码的记录 · File of codes that were used here")
     parser.add_argument("--audience", help="持有人应向谁出示 · For whom the holder must have signed")
@@ -60,6 +66,11 @@ def main(arguments: list[str] | None = None) -> int:
             data = given.file.read_bytes()
             # Of a document seals are verified by the root alone; what the licence inside is worth stays open then.
             trust = Trust({}, roots=roots) if is_ofd(data) else trust_within(data, given.file.name, roots)
+        trust = with_further(
+            trust,
+            [path.read_bytes() for path in given.crl],
+            None if given.time_stamp_root is None else given.time_stamp_root.read_bytes(),
+        )
         first_use = None if given.seen is None else SeenCodes(given.seen, now.timestamp()).first_use
         verdict = verify_path(given.file, trust, now, Ways(first_use=first_use, expected=expected))
     except DomainError as error:

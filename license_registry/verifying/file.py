@@ -23,7 +23,7 @@ from license_registry.verifying.ofd import ROOT, verify_ofd
 from license_registry.verifying.offline_code import PREFIX
 from license_registry.verifying.trust import Trust
 from license_registry.verifying.verdict import Verdict
-from license_registry.verifying.zipped import ZIP, has_file
+from license_registry.verifying.zipped import LONGEST_BYTES, ZIP, has_file
 
 LONGEST_TEXT = 1 << 20
 ONLINE_PREFIX = "ZT1:"
@@ -37,11 +37,13 @@ class Ways:
         require_status: a licence of unknown status is not called valid; with a trust bundle one knows better.
         first_use: see `verify_offline_code`.
         expected: what a holder must have signed for; only a presentation that has it is valid then.
+        longest: bytes that a package may unpack to.
     """
 
     require_status: bool = True
     first_use: Callable[[bytes, int], bool] | None = None
     expected: ExpectedBinding | None = None
+    longest: int = LONGEST_BYTES
 
 
 def verify_path(path: Path, trust: Trust, now: datetime, ways: Ways) -> Verdict:
@@ -61,8 +63,10 @@ def verify_bytes(data: bytes, name: str, trust: Trust, now: datetime, ways: Ways
         if ways.expected is not None:
             raise FileUnreadable(_("{file} is no presentation that its holder could have signed"), file=name)
         if is_ofd(data):
-            return verify_ofd(data, name, trust, now, require_status=ways.require_status)
-        return verify_archive(data, name, trust)
+            return verify_ofd(
+                data, name, trust, now, require_status=ways.require_status, longest=ways.longest
+            )
+        return verify_archive(data, name, trust, ways.longest)
     text = images.read_qr(data) if images.is_picture(data) else _text(data, name)
     if ways.expected is not None and "~" not in text:
         raise FileUnreadable(_("{file} is no presentation that its holder could have signed"), file=name)

@@ -21,6 +21,7 @@ from license_registry.seals.checks import (
     MAKER_CERTIFICATE,
     SIGNATURE,
     SIGNER_CERTIFICATE,
+    TIME_STAMP,
     check_stamp,
     sm3,
 )
@@ -40,15 +41,23 @@ from license_registry.verifying.verdict import (
     Reason,
     Verdict,
 )
-from license_registry.verifying.zipped import read_zip
+from license_registry.verifying.zipped import LONGEST_BYTES, read_zip
 
 KIND: Final = "ofd"
 ROOT: Final = "OFD.xml"
 _CREDENTIAL, _COPY = ".sdjwt", "/marked-copy.jws"
 _MOST_TOLD = 5
-_CERTIFICATES: Final = {
+MOST_SEALS: Final = 200
+_DO_NOT_HOLD: Final = {
     MAKER_CERTIFICATE: _("the certificate of the seal's maker does not hold: {reason}"),
     SIGNER_CERTIFICATE: _("the certificate of the signer does not hold: {reason}"),
+    TIME_STAMP: _("the time stamp does not hold: {reason}"),
+}
+_CODES: Final[Mapping[str, Reason]] = {
+    "revoked": (_("its authority has revoked it, and no time stamp tells that it was used before"), {}),
+    "revoked-later": (_("revoked since; no time stamp tells whether it was used before"), {}),
+    "list-lacking": (_("no revocation list of its authority is at hand"), {}),
+    "list-late": (_("the revocation list of its authority is out of date"), {}),
 }
 
 
@@ -76,7 +85,15 @@ class _Signature:
         return frozenset({self.path, self.value, *([] if self.seal is None else [self.seal])})
 
 
-def verify_ofd(data: bytes, name: str, trust: Trust, now: datetime, *, require_status: bool) -> Verdict:
+def verify_ofd(
+    data: bytes,
+    name: str,
+    trust: Trust,
+    now: datetime,
+    *,
+    require_status: bool,
+    longest: int = LONGEST_BYTES,
+) -> Verdict:
     """Verify all seals of a document. It is valid if it has one, and all of them hold and cover every file.
 
     A seal says who sealed these pages; what a licence is worth today its credential says, if the document holds one.
@@ -84,13 +101,17 @@ def verify_ofd(data: bytes, name: str, trust: Trust, now: datetime, *, require_s
     Args:
         trust: its roots are trusted to certify makers of seals and signers.
         require_status: as in `verify_credential`.
+        longest: bytes that the package may unpack to.
 
     Raises:
-        FileUnreadable: it is no OFD; `name` is the file's, for the message.
+        FileUnreadable: it is no OFD, is too large, or has more seals than anybody puts; `name` is the file's, for the
+            message.
     """
-    files = {path: held for path, held in read_zip(data, name).items() if not path.endswith("/")}
+    files = {path: held for path, held in read_zip(data, name, longest).items() if not path.endswith("/")}
     roots = tuple(read_certificate(each.public_bytes(Encoding.DER)) for each in trust.roots)
     lists, entries = _listed(files, name)
+    if len(entries) > MOST_SEALS:  # each is checked against each file
+        raise FileUnreadable(_("{file} is no readable OFD"), file=name)
     signatures: list[_Signature] = []
     parts: dict[str, Verdict] = {}
     for path, plain in entries:
@@ -101,7 +122,7 @@ def verify_ofd(data: bytes, name: str, trust: Trust, now: datetime, *, require_s
             parts[path] = Verdict("seal", Result.VOID, {DIGESTS: False}, reasons={DIGESTS: reason})
     apart = frozenset(lists).union(*(each.own for each in signatures))
     for each in signatures:
-        parts[each.path] = _verify(each, files, apart, roots, now)
+        parts[each.path] = _verify(each, files, apart, roots, trust, now)
     sealed = _together(list(parts.values()))
     inside = _inside(files, trust, now, require_status)
     result = _together([*parts.values(), *inside.values()]) if entries else Result.INSUFFICIENT_DATA
@@ -132,6 +153,7 @@ def _verify(
     files: Mapping[str, bytes],
     apart: frozenset[str],
     roots: Sequence[Certificate],
+    trust: Trust,
     now: datetime,
 ) -> Verdict:
     """Verify one seal.
@@ -158,11 +180,13 @@ def _verify(
             else (_("the stamp is missing, or of a form that is not read here"), {})
         )
     else:
-        _check(signature, files, stamp, roots, now, checks, reasons)
+        proven = _check(signature, files, stamp, roots, trust, now, checks, reasons)
         content = stamp.seal.content
         told = {"seal": content.id, "name": content.name}
         if stamp.signed_at is not None:
             told["signed_at"] = stamp.signed_at.isoformat()
+        if proven is not None:
+            told["time_stamp"] = proven.isoformat()
     if any(passed is False for passed in checks.values()):
         result = Result.VOID
     else:
@@ -175,25 +199,30 @@ def _check(
     files: Mapping[str, bytes],
     stamp: Stamp,
     roots: Sequence[Certificate],
+    trust: Trust,
     now: datetime,
     checks: dict[str, bool | None],
     reasons: dict[str, Reason],
-) -> None:
-    found = check_stamp(stamp, roots, roots, now, sm3(signature.xml))
+) -> datetime | None:
+    """Make the checks of the stamp; return by when it was there if a time stamp tells."""
+    found = check_stamp(
+        stamp, roots, roots, now, sm3(signature.xml), trust.revocation_lists, trust.time_stamp_roots
+    )
     checks |= found.checks
     for name, code in found.reasons.items():
-        reasons[name] = (_CERTIFICATES[name], {"reason": code})
+        reasons[name] = _CODES[code] if code in _CODES else (_DO_NOT_HOLD[name], {"reason": code})
     checks[PLACE] = stamp.place.lstrip("/") == signature.path
     if signature.seal is not None:
         checks[SEAL_FILE] = files.get(signature.seal) == stamp.seal.der
-    # That it was put before its end only its holder says, so that a late stamp looks the same as an early one.
-    over = now > stamp.seal.content.valid_until
+    # Without a time stamp only its holder says that it was put before its end, and a late one looks like an early one.
+    over = (found.proven or now) > stamp.seal.content.valid_until
     checks[SEAL_TODAY] = None if over else True
     if over:
         reasons[SEAL_TODAY] = (
             _("it ended on {day}; no time stamp tells whether it was put before"),
             {"day": stamp.seal.content.valid_until.date().isoformat()},
         )
+    return found.proven
 
 
 def _digests(signature: _Signature, files: Mapping[str, bytes], reasons: dict[str, Reason]) -> bool | None:
@@ -225,6 +254,16 @@ def _inside(
             elif path.endswith(_COPY):
                 found[path] = verify_copy(text, trust, now)
     return found
+
+
+def credentials_within(data: bytes, name: str, longest: int = LONGEST_BYTES) -> list[str]:
+    """Return the credentials that a document holds, as text; nothing of them is checked.
+
+    Raises:
+        FileUnreadable: it is no package, or unpacks to more bytes.
+    """
+    files = read_zip(data, name, longest)
+    return [held.decode("ascii", "replace") for path, held in files.items() if path.endswith(_CREDENTIAL)]
 
 
 def _listed(files: Mapping[str, bytes], name: str) -> tuple[list[str], list[tuple[str, bool]]]:

@@ -11,7 +11,8 @@ from cryptography import x509
 from foundation.errors import DomainError
 from foundation.language import _
 from foundation.signing import PublicKey, decode_base64url
-from foundation.signing.chain import ChainBroken, certified_key
+from foundation.signing.chain import ChainBroken, certified_key, load_roots
+from license_registry.seals.revocation import RevocationList, read_revocation_lists
 
 CREDENTIAL = "credential"
 ANSWER = "answer"
@@ -62,6 +63,8 @@ class Trust:
         types: by `vct`; None: not known, then the issuer's right is judged by the key alone.
         status_lists: tokens by their address.
         roots: of the certificates; none: chains are not checked.
+        revocation_lists: of certificates; None: whether one was revoked is not asked.
+        time_stamp_roots: trusted to certify authorities of time stamps.
         made_at: date of the bundle that this is of; None: there is no bundle.
     """
 
@@ -69,6 +72,8 @@ class Trust:
     types: Mapping[str, TrustedType] | None = None
     status_lists: Mapping[str, str] = field(default_factory=dict)
     roots: tuple[x509.Certificate, ...] = ()
+    revocation_lists: tuple[RevocationList, ...] | None = None
+    time_stamp_roots: tuple[x509.Certificate, ...] = ()
     made_at: datetime | None = None
 
     @property
@@ -133,6 +138,23 @@ def judge_key(trust: Trust, kid: str, purpose: str, now: datetime) -> Signed:
         wrong = (_("the key that signed may not sign this: it is for {purpose}"), {"purpose": key.purpose})
         return Signed(certified, False, wrong)
     return Signed(certified, True, refusal)
+
+
+def with_further(trust: Trust, revocation_lists: Sequence[bytes], time_stamp_roots: bytes | None) -> Trust:
+    """Return the trust with lists of revoked certificates, files of DER or PEM, and roots of time stamps, PEM.
+
+    Whether a certificate was revoked is asked then, even where there is no list to tell.
+
+    Raises:
+        ChainBroken: `malformed`.
+    """
+    read = tuple(each for data in revocation_lists for each in read_revocation_lists(data))
+    stamping = () if time_stamp_roots is None else load_roots(time_stamp_roots)
+    return replace(
+        trust,
+        revocation_lists=(*(trust.revocation_lists or ()), *read),
+        time_stamp_roots=(*trust.time_stamp_roots, *stamping),
+    )
 
 
 class TrustUnusable(DomainError):

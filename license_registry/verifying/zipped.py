@@ -15,8 +15,11 @@ MOST_FILES: Final = 10_000
 ZIP: Final = b"PK\x03\x04"
 
 
-def read_zip(data: bytes, name: str) -> dict[str, bytes]:
+def read_zip(data: bytes, name: str, longest: int = LONGEST_BYTES) -> dict[str, bytes]:
     """Return the files by their paths.
+
+    Args:
+        longest: bytes that they may have together; what a member says of its size is what is unpacked of it at most.
 
     Raises:
         FileUnreadable: it is no zip, larger than anything that is read, or holds a path twice; `name` is the file's.
@@ -28,7 +31,7 @@ def read_zip(data: bytes, name: str) -> dict[str, bytes]:
             if (
                 len(members) > MOST_FILES
                 or len(names) != len(members)  # two readers may see two different ones
-                or sum(member.file_size for member in members) > LONGEST_BYTES
+                or sum(member.file_size for member in members) > longest
             ):
                 raise FileUnreadable(_("{file} holds no licence"), file=name)
             return {member.filename: archive.read(member) for member in members}

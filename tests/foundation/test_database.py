@@ -62,6 +62,7 @@ import foundation.identity.tables
 import foundation.ledger.tables
 import license_registry.app  # with the tables of all its rooms
 import license_registry.archive.tables
+import license_registry.documents.due
 import license_registry.documents.tables
 import license_registry.seals.tables
 import license_registry.tables

@@ -14,6 +14,8 @@ from foundation.identity.principals import Principal
 from foundation.language import both
 from license_registry import tables
 from license_registry.catalog.types import LicenceType
+from license_registry.documents import due
+from license_registry.documents.when import at_issue
 from license_registry.issuing import requests
 from license_registry.issuing.bulk import tables as jobs
 from license_registry.issuing.bulk.tables import Job, RowResult
@@ -67,8 +69,8 @@ async def issue_batch(
        once for each type, then the holders by the registers.
     2. Draw numbers; make and sign all credentials; put them into the store. Dying up to here leaves objects that
        nothing names, and the job where it was.
-    3. Write licences, events, results and the job's progress in one transaction: after it all rows are done, before
-       it none.
+    3. Write licences, events, which documents are due, results and the job's progress in one transaction: after it
+       all rows are done, before it none.
     4. Where another request was first, the transaction is given up and each row goes the way of single requests,
        each under a key of its row: dying in between, the rows that were issued are found again by their keys.
 
@@ -201,6 +203,11 @@ async def _write(registry: Registry, job: Job, batch: _Open, made: dict[int, Mad
                 connection,
                 [(each.licence, each.event) for each in made.values()],
                 [(holder, each.licence.identifier) for each in made.values() for holder in each.co_holders],
+            )
+            await due.add_many(
+                connection,
+                [each.licence for n, each in made.items() if at_issue(registry, batch.prepared[n].type)],
+                now,
             )
         results = batch.results | {n: RowResult(n, each.licence.identifier) for n, each in made.items()}
         for number, earlier in batch.equal_to.items():

@@ -42,6 +42,7 @@ def test_a_package_is_locked_and_sealed_where_it_lies(
         development_issuer=True,
         sequence_interval_seconds=0.05,
         holder_register="if-known",
+        documents="when-asked",
         s3_retention_days=3650,
     )
     with serving(settings, database_url) as service:

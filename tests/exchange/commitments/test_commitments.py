@@ -65,6 +65,7 @@ def service(
             development_issuer=True,
             sequence_interval_seconds=0.05,
             holder_register="if-known",
+            documents="when-asked",
             credit_webhook=credit.url,
         )
         with serving(settings, address) as running:

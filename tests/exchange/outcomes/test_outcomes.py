@@ -55,6 +55,7 @@ def service(
             development_issuer=True,
             sequence_interval_seconds=0.05,
             holder_register="if-known",
+            documents="when-asked",
             supervision_webhooks={WATCH: watching.url},
         )
         with serving(settings, address) as running:

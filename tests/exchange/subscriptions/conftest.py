@@ -236,6 +236,7 @@ def told(ground: str, tmp_path: Path) -> Callable[[Story], None]:
         home=tmp_path / "home",
         database_url=ground,
         holder_register="if-known",
+        documents="when-asked",
         webhook_networks=("127.0.0.0/8",),
     )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,13 +14,19 @@ import pytest
 import zxingcpp
 from PIL import Image
 
+from foundation.settings import Settings
 from foundation.signing import Algorithm
 from license_registry.documents.drawing import Format, draw
-from license_registry.documents.ofd.package import packed
+from license_registry.documents.keep import give
+from license_registry.documents.ofd.package import packed, unpacked
+from license_registry.issuing.issue import issue
 from license_registry.seals.make import make_seal
 from license_registry.seals.pictures import drawn
+from license_registry.seals.states import SealKind
+from tests.license_registry.conftest import AUTHORITY, registry, request
 from tests.license_registry.documents.conftest import IDENTIFIER, LAYOUT, MARK, NO_FONTS, written
 from tests.license_registry.documents.packages import sealed_files
+from tests.license_registry.documents.test_sealing import in_use
 from tests.license_registry.seals.conftest import content, sealed
 
 HERE = Path(__file__).parent
@@ -84,6 +92,27 @@ def test_ofdrw_verifies_our_seals_and_draws_them(tmp_path: Path) -> None:
             red = sum(r > 180 and g < 90 and b < 90 for r, g, b in pixels)
             # A ring and a star, and what is written below shows between them.
             assert 0.05 < red / len(pixels) < 0.5
+
+
+@pytest.mark.thorough
+def test_ofdrw_verifies_a_seal_of_sm2_that_a_house_made_with_its_own_certificates(
+    settings: Settings, database_url: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "licence.ofd"
+
+    async def story() -> None:
+        sm2 = settings.model_copy(update={"seal_algorithm": "SM2SM3"})
+        async with registry(sm2, database_url) as ports:
+            await in_use(ports, SealKind.LEGAL_NAME)
+            licence = (await issue(ports, AUTHORITY, request(), datetime.now(UTC))).licence
+            file.write_bytes((await give(ports, AUTHORITY, licence, Format.OFD, datetime.now(UTC))).data)
+
+    asyncio.run(story())
+    assert run("ofdrw", "Verify.java", tmp_path / "libraries", str(file)).splitlines() == ["holds"]
+    files = unpacked(file.read_bytes())
+    page = "Doc_0/Pages/Page_0/Content.xml"
+    file.write_bytes(packed({**files, page: files[page] + b" "}))
+    assert "wrong" in run("ofdrw", "Verify.java", tmp_path / "libraries", str(file))
 
 
 def box(signature: bytes) -> tuple[float, ...]:

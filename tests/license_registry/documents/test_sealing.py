@@ -15,36 +15,39 @@ from xml.etree import ElementTree
 
 import ofdkit
 import orjson
+import pytest
 from click.testing import CliRunner
 
 from demonstration.parties import System
-from foundation.identity.principals import Role
+from foundation.identity.principals import Principal, Role
 from foundation.settings import Settings
-from foundation.signing import CertificateAuthority
+from foundation.signing import Algorithm, CertificateAuthority
 from foundation.signing.chain import load_roots
 from license_registry.catalog.rules import Seal as Wanted
 from license_registry.documents.drawing import Format
-from license_registry.documents.keep import give
+from license_registry.documents.keep import Given, give
 from license_registry.documents.ofd.package import packed, unpacked
 from license_registry.issuing.issue import issue as issue_inside
 from license_registry.ports import Registry
 from license_registry.presenting.own_trust import own_keys, root_pem
 from license_registry.seals.checks import sm3
+from license_registry.seals.errors import SealLacking
 from license_registry.seals.keys import purpose_of
 from license_registry.seals.register import SealWanted, change, register
 from license_registry.seals.states import SealKind, SealOperation
+from license_registry.seals.structures import ECDSA_WITH_SHA256, SM2_WITH_SM3, read_stamp
+from license_registry.tables import Licence
 from license_registry.verifying.command import main as verify_alone
 from license_registry.verifying.file import Ways, verify_bytes
 from license_registry.verifying.trust import Trust
 from license_registry.verifying.verdict import Verdict
 from tests.conftest import MARKET, Service
-from tests.license_registry.conftest import AUTHORITY, PERSON, issued, problem, registry, request
+from tests.license_registry.conftest import AUTHORITY, PERSON, issued, registry, request
 from tests.license_registry.documents.test_documents import ask, events
 from tests.license_registry.seals.test_register import make, operate
 from zhengtong.verifying import trust_bundle, verify
 
 OFD = "{http://www.ofdspec.org/2016}"
-UPLOAD = "/registry/v1/file-verifications"
 SIGNATURE = "Doc_0/Signs/Sign_{}/Signature.xml"
 
 
@@ -94,13 +97,16 @@ def test_an_ofd_is_sealed_once_and_verified_by_both_commands(
     assert verify_alone([str(file), "--root", str(root), "--bundle", str(bundle)]) == 0
     # The root alone tells of the seal; what the licence is worth it does not.
     assert verify_alone([str(file), "--root", str(root)]) == 1
-    assert told(service, file, 1, "--root", str(root))["checks"] == {"seals": True, "status": None}
-
-    # A counter asks over HTTP what a licence is worth today; a seal does not say.
-    token = service.system("hall", Role.COUNTER).token(service.http, "urn:zhengtong:license-registry")
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/octet-stream"}
-    uploaded = service.http.post(f"{UPLOAD}?case=2025-1", content=data, headers=headers)
-    assert problem(uploaded) == (422, "file-unreadable")
+    # Nor whether a certificate was revoked, which the list tells that anybody fetches.
+    assert told(service, file, 1, "--root", str(root))["checks"] == {"seals": None, "status": None}
+    revoked = tmp_path / "root.crl"
+    reply = service.http.get("/certificates/root.crl")
+    assert (reply.status_code, reply.headers["content-type"]) == (200, "application/pkix-crl")
+    revoked.write_bytes(reply.content)
+    assert service.http.get("/certificates/other.crl").status_code == 404
+    further = ("--root", str(root), "--crl", str(revoked))
+    assert told(service, file, 1, *further)["checks"] == {"seals": True, "status": None}
+    assert verify_alone([str(file), "--root", str(root), "--bundle", str(bundle), "--crl", str(revoked)]) == 0
 
     files = unpacked(data)
     page = "Doc_0/Pages/Page_0/Content.xml"
@@ -176,3 +182,92 @@ def signed_too(type_: Any) -> Any:
     signatory = Wanted(by="signatory", name="签发人", name_en="Signatory", required=False)
     house = Wanted(by="registry", name="证照库", name_en="Registry", required=False)
     return replace(type_, seals=(*type_.seals, house, signatory))
+
+
+HOUSE = "11990100MB0000002Y"
+
+
+async def of_house(ports: Registry) -> uuid.UUID:
+    operator = Principal("operator", "", frozenset({Role.OPERATOR}))
+    wanted = SealWanted(uuid.uuid4(), HOUSE, SealKind.LEGAL_NAME, "示范市电子证照专用章", None, None)
+    made, _ = await register(ports, operator, wanted, datetime.now(UTC))
+    await change(ports, operator, made.id, SealOperation.USE, None, datetime.now(UTC))
+    return made.id
+
+
+def test_the_registry_puts_its_own_seal_where_a_type_asks_for_it(
+    settings: Settings, database_url: str
+) -> None:
+    required = settings.model_copy(update={"required_seals": "required", "registry_authority": HOUSE})
+
+    async def story() -> None:
+        async with registry(required, database_url) as plain:
+            own = Wanted(by="registry", name="证照库", name_en="Registry", required=True)
+            types = {name: replace(each, seals=(*each.seals, own)) for name, each in plain.types.items()}
+            ports = replace(plain, types=types)
+            first = await in_use(ports, SealKind.LEGAL_NAME)
+            now = datetime.now(UTC)
+            with pytest.raises(SealLacking, match="registry 01") as refused:
+                await issue_inside(ports, AUTHORITY, request(), now)
+            assert refused.value.values["kinds"] == "registry 01"
+            second = await of_house(ports)
+            licence = (await issue_inside(ports, AUTHORITY, request(), now)).licence
+            data = (await keep_and_read(ports, licence)).data
+            found = verdict(ports, data)
+            assert found.valid, found.as_json()
+            told = [part.told.get("seal") for part in list(found.parts.values())[:2]]
+            assert told == [first.hex, second.hex]
+            # A house that does not say who runs it has no seal of its own.
+            nameless = replace(ports, settings=required.model_copy(update={"registry_authority": None}))
+            with pytest.raises(SealLacking, match="registry 01"):
+                await issue_inside(nameless, AUTHORITY, request(), now)
+
+    asyncio.run(story())
+
+
+async def keep_and_read(ports: Registry, licence: Licence) -> Given:
+    return await give(ports, AUTHORITY, licence, Format.OFD, datetime.now(UTC))
+
+
+def test_a_house_goes_over_to_sm2_and_its_seals_of_before_are_still_put(
+    settings: Settings, database_url: str, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        async with registry(settings, database_url) as before:
+            types = {name: signed_too(type_) for name, type_ in before.types.items()}
+            before = replace(before, types=types)
+            await in_use(before, SealKind.LEGAL_NAME)
+            now = datetime.now(UTC)
+            sm2 = replace(before, settings=settings.model_copy(update={"seal_algorithm": "SM2SM3"}))
+            await in_use(sm2, SealKind.PERSONAL)
+            licence = (await issue_inside(sm2, AUTHORITY, request(), now)).licence
+            data = (await keep_and_read(sm2, licence)).data
+            files = unpacked(data)
+            methods = [method(files, number) for number in range(2)]
+            assert methods == [ECDSA_WITH_SHA256, SM2_WITH_SM3]
+            stamp = read_stamp(files["Doc_0/Signs/Sign_1/SignedValue.dat"])
+            assert (stamp.algorithm, stamp.seal.algorithm) == (SM2_WITH_SM3, SM2_WITH_SM3)
+            found = verdict(sm2, data)
+            assert found.valid, found.as_json()
+            # Who trusts the root of P-256 alone does not trust what that of SM2 certifies.
+            keys = sm2.keys
+            kid = CertificateAuthority(keys).chain_pem(keys.signer("credential").kid)
+            root = load_roots(("-----BEGIN" + kid.split("-----BEGIN")[2]).encode())
+            half = verify_bytes(
+                data, "file", Trust(own_keys(keys), roots=root), datetime.now(UTC), Ways(require_status=False)
+            )
+            assert [part.valid for part in list(half.parts.values())[:2]] == [True, False]
+            # Rotated away, the key of SM2 puts its seal on nothing more; that of P-256 does.
+            keys.rotate(purpose_of(MARKET, SealKind.PERSONAL, Algorithm.SM2), datetime.now(UTC))
+            licence = (await issue_inside(sm2, AUTHORITY, request(), now)).licence
+            files = unpacked((await keep_and_read(sm2, licence)).data)
+            assert method(files, 0) == ECDSA_WITH_SHA256
+            assert SIGNATURE.format(1) not in files
+
+    asyncio.run(story())
+
+
+def method(files: Mapping[str, bytes], number: int) -> str:
+    found = ElementTree.fromstring(files[SIGNATURE.format(number)]).findtext(f".//{OFD}SignatureMethod")
+    assert found is not None
+    return found

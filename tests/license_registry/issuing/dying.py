@@ -1,7 +1,7 @@
 """A process that issues, and kills itself at a step: `dying.py HOME ADDRESS STEP before|after TURN`, then the work.
 
 STEP names a function; at its TURN-th call, before or after it has done its work, the process gets SIGKILL. The work:
-`one` issues one licence under a key, `job ID` works on a job.
+`one` issues one licence under a key, `job ID` works on a job, `document` draws what is due at a moment.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ import signal
 import sys
 import uuid
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from foundation.settings import Settings
 from license_registry import tables
+from license_registry.documents import at_issue, due
+from license_registry.documents import tables as document_tables
 from license_registry.issuing import issue as story
 from license_registry.issuing import requests
 from license_registry.issuing.bulk import batch, jobs
@@ -38,6 +41,9 @@ STEPS: dict[str, tuple[Any, str]] = {
     "advance": (job_tables, "advance"),
     "write": (batch, "_write"),
     "delete": (FileStore, "delete"),
+    "claim": (due, "claim"),
+    "add-document": (document_tables, "add"),
+    "settle": (due, "settle"),
 }
 
 
@@ -75,6 +81,9 @@ async def main(home: str, address: str, step: str, when: str, turn: str, *work: 
         if work[0] == "one":
             wanted = request(number="ONE")
             await story.issue(ports, AUTHORITY, wanted, NOW, Key("client", "key"))
+        elif work[0] == "document":
+            moment = datetime.fromisoformat(work[1])
+            await at_issue.draw_due(ports, lambda: moment)
         else:
             assert await jobs.work(ports, uuid.UUID(work[1]))
 

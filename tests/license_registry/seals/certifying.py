@@ -10,7 +10,8 @@ from asn1crypto.keys import NamedCurve, PublicKeyAlgorithm, PublicKeyInfo
 
 from foundation.signing import Algorithm, PublicKey, Signer, decode_base64url
 from license_registry.seals.certificates import P256_CURVE, SM2_CURVE, Certificate, read_certificate
-from license_registry.seals.structures import SIGNATURE_OIDS, signature_der
+from license_registry.seals.octets import signature_der
+from license_registry.seals.structures import SIGNATURE_OIDS
 
 NamedCurve.register("sm2p256v1", SM2_CURVE, 32)
 

@@ -149,9 +149,15 @@ def test_the_operators_commands(settings: Settings, database_url: str, tmp_path:
     keys = KeyStore(settings.keys_folder / "signing", load_master_key(settings))
     text = CertificateAuthority(keys).chain_pem(keys.signer(MAKER_PURPOSE).kid)
     root.write_text("-----BEGIN" + text.split("-----BEGIN")[2], encoding="ascii")
-    report = orjson.loads(run("verify", str(file), "--root", str(root), "--json"))
+    # Whether the maker's certificate was revoked is not known without the list of its authority.
+    assert "? 制章者证书未被吊销" in run("verify", str(file), "--root", str(root), code=1)
+    options = {"ZHENGTONG_HOME": str(settings.home), "ZHENGTONG_DATABASE_URL": database_url}
+    revoked = str(tmp_path / "revoked.pem")
+    assert CliRunner(env=options).invoke(main, ["trust-bundle", "revocations", revoked]).exit_code == 0
+    report = orjson.loads(run("verify", str(file), "--root", str(root), "--crl", revoked, "--json"))
     assert report["good"]
     assert set(report["checks"].values()) == {True}
+    assert "maker_not_revoked" in report["checks"]
     spoiled = bytearray(file.read_bytes())
     spoiled[40] ^= 1  # within its number
     file.write_bytes(spoiled)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from foundation.signing import Algorithm
 from license_registry.seals.certificates import holds, read_certificate
 from license_registry.seals.checks import check_stamp, sm3
+from license_registry.seals.octets import signature_der, signature_joined
 from license_registry.seals.structures import (
     Picture,
     SealContent,
@@ -22,8 +23,6 @@ from license_registry.seals.structures import (
     read_seal,
     read_stamp,
     seal_der,
-    signature_der,
-    signature_joined,
 )
 from tests.conftest import SHARED
 from tests.license_registry.seals.conftest import Sealed, content, sealed

@@ -106,6 +106,7 @@ def test_a_licence_goes_to_the_server_and_to_its_holder(
         listen_port=free_port(),
         development_issuer=True,
         holder_register="if-known",
+        documents="when-asked",
     )
     with serving(settings, database_url) as service:
         authority = service.system("market-regulator", Role.ISSUING_AUTHORITY)

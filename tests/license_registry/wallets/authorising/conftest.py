@@ -118,6 +118,7 @@ def service(
             development_issuer=True,
             sequence_interval_seconds=0.05,
             holder_register="if-known",
+            documents="when-asked",
             wallet_clients=CLIENTS,
         )
         with serving(settings, address) as running:
