@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -15,10 +15,17 @@ from foundation.sensitive import Vault
 from license_registry.catalog.types import LicenceTypes
 from license_registry.issuing.bulk import tables
 from license_registry.issuing.bulk.jobs import submit, work
+from license_registry.issuing.bulk.tables import Job
+from license_registry.issuing.errors import HolderDiffers, HolderUnknown, IssuerNotEntitled, LicenceInForce
 from license_registry.issuing.requests import Key
 from license_registry.ports import Registry
+from license_registry.seals.errors import SealLacking
 
 ROWS_OF_A_JOB = 20_000
+MAY_PASS = frozenset(
+    {HolderUnknown.code, HolderDiffers.code, LicenceInForce.code, SealLacking.code, IssuerNotEntitled.code}
+)
+"""Refusals for how things stand, not for what a request says."""
 _IN_FORCE = "01"
 
 
@@ -73,7 +80,8 @@ async def issue_from(registry: Registry, issuer: Principal, source: str, now: da
     """Issue licences for all credentials of a source that are in force and of the issuer.
 
     Each job is known by the digest of its requests. So run again after dying it goes on, and run again on an unchanged
-    register it does nothing; on a changed one, what had been issued is found as known.
+    register it does nothing but ask again, once an hour, for what was refused for a reason that may have passed; on a
+    changed one, what had been issued is found as known.
 
     Raises:
         StoreFull, StoreUnavailable: what was issued stays; run it again.
@@ -114,19 +122,38 @@ def _opened(vault: Vault, row: Any) -> dict[str, Any]:
 async def _job(
     registry: Registry, issuer: Principal, lines: list[bytes], now: datetime, report: IssueReport
 ) -> None:
-    body = b"\n".join(lines)
     # Keyed: whoever sees the key must not be able to tell the requests by trying.
-    digest = registry.vault.fingerprint(body).hex()
-    job = await submit(registry, issuer, Key(issuer.id, f"credentials:{digest}"), "credentials", body, now)
-    report.jobs.append(str(job.id))
+    digest = registry.vault.fingerprint(b"\n".join(lines)).hex()
+    key = f"credentials:{digest}"
     report.rows += len(lines)
-    if not await work(registry, job.id):
+    job = await _submit(registry, issuer, key, lines, now, report)
+    again = [] if job.state == "open" else await tables.refused_for(registry.pool, job.id, MAY_PASS)
+    if again:
+        await _count(registry, job, report, without=MAY_PASS)
+        key = f"{key}:{now.astimezone(UTC):%Y-%m-%dT%H}"
+        job = await _submit(registry, issuer, key, [lines[row - 1] for row in again], now, report)
+    if await work(registry, job.id):
+        await _count(registry, job, report)
+    else:
         report.waiting += 1
-        return
+
+
+async def _submit(
+    registry: Registry, issuer: Principal, key: str, lines: list[bytes], now: datetime, report: IssueReport
+) -> Job:
+    job = await submit(registry, issuer, Key(issuer.id, key), "credentials", b"\n".join(lines), now)
+    report.jobs.append(str(job.id))
+    return job
+
+
+async def _count(
+    registry: Registry, job: Job, report: IssueReport, without: Collection[str] = frozenset()
+) -> None:
     done = await tables.find(registry.pool, job.id)
     assert done is not None
     report.issued += done.issued
     report.known += done.known
-    report.refused += done.refused
     for code, rows in (await tables.reasons(registry.pool, job.id)).items():
-        report.reasons[code] = report.reasons.get(code, 0) + rows
+        if code not in without:
+            report.refused += rows
+            report.reasons[code] = report.reasons.get(code, 0) + rows

@@ -82,13 +82,31 @@ def test_credentials_of_a_source_become_licences_once(
     assert {row[1:] for row in made} == {(MARKET_OF_THE_CITY, "credential")}
 
     again = json.loads(run(*command).stdout)
-    assert (again["jobs"], again["issued"]) == (told["jobs"], told["issued"])
+    (first,) = told["jobs"]
+    assert (again["jobs"][0], again["issued"], again["reasons"]) == (first, told["issued"], told["reasons"])
     with psycopg.connect(database_url) as connection:
         connection.execute(change, ['{"state": "01"}', suspended])
     later = json.loads(run(*command).stdout)
     assert (later["issued"], later["known"], later["refused"]) == (1, there - 3, 1)
     assert len(licences(database_url)) == there - 2
     assert not list((settings.objects_folder / "issuing").glob("*"))
+
+
+@pytest.mark.usefixtures("brought_in", "authority")
+def test_what_was_refused_for_how_things_stood_is_asked_for_again(run: Run, database_url: str) -> None:
+    there = credentials(database_url)
+    command = ("licence", "issue-from", "credentials", "--client", "market", "--json")
+    with psycopg.connect(database_url) as connection:
+        connection.execute("CREATE TABLE aside AS SELECT * FROM exchange.legal_entity")
+        connection.execute("TRUNCATE exchange.legal_entity")
+    told = json.loads(run(*command).stdout)
+    assert (told["issued"], told["reasons"]) == (0, {"holder-unknown": there})
+    with psycopg.connect(database_url) as connection:
+        connection.execute("INSERT INTO exchange.legal_entity SELECT * FROM aside")
+    for _time in range(2):
+        told = json.loads(run(*command).stdout)
+        assert (told["rows"], told["issued"], told["refused"], told["reasons"]) == (there, there, 0, {})
+        assert len(licences(database_url)) == there
 
 
 def test_only_a_system_of_an_issuing_authority_issues(run: Run, database_url: str) -> None:

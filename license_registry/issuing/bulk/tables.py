@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -208,6 +208,16 @@ async def results(
         refused_only,
     )
     return [RowResult(**row) for row in rows]
+
+
+async def refused_for(connection: Any, job_id: uuid.UUID, codes: Collection[str]) -> list[int]:
+    """Return the rows of a job that were refused for one of these reasons, in order."""
+    rows = await connection.fetch(
+        "SELECT row FROM license_registry.issue_job_row WHERE job_id = $1 AND error = ANY($2::text[]) ORDER BY row",
+        job_id,
+        list(codes),
+    )
+    return [row[0] for row in rows]
 
 
 async def reasons(connection: Any, job_id: uuid.UUID) -> dict[str, int]:
