@@ -29,6 +29,7 @@ from zhengtong.client.offline import (
 from zhengtong.client.results import (
     Batch,
     Code,
+    CodeShown,
     Event,
     Events,
     Grant,
@@ -56,6 +57,7 @@ __all__ = [
     "CaseArchive",
     "Client",
     "Code",
+    "CodeShown",
     "DataCheck",
     "Event",
     "Events",

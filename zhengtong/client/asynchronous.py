@@ -33,6 +33,7 @@ from zhengtong.client.requests import ClaimValue
 from zhengtong.client.results import (
     Batch,
     Code,
+    CodeShown,
     Events,
     Grant,
     InclusionProof,
@@ -183,6 +184,16 @@ class AsyncClient(AsyncSharingMethods):
             brought: materials that are there on paper.
         """
         return await self.call(requests.plan(matter, case, subjects, inputs or {}, brought, idempotency_key))
+
+    async def show_code(
+        self, matter: str, *, case: str, code: str, shown: uuid.UUID | None = None
+    ) -> CodeShown:
+        """Hand on a code that the applicant shows at the counter (docs/plans.md).
+
+        Args:
+            shown: id of the showing, new for each; the same again tells how the consents stand by now.
+        """
+        return await self.call(requests.shown_code(case, matter, code, shown))
 
     async def submit_batch(
         self,

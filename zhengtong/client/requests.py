@@ -50,6 +50,17 @@ def plan(
     )
 
 
+def shown_code(case: str, matter: str, code: str, shown: uuid.UUID | None) -> Call[results.CodeShown]:
+    """Hand on a code that the applicant shows; the id makes it safe to send again."""
+    return Call(
+        "POST",
+        f"/exchange/v1/cases/{quote(case, safe='/')}/presented-codes",
+        results.read_code_shown,
+        json={"id": str(shown or uuid.uuid4()), "matter": matter, "code": code},
+        repeatable=True,
+    )
+
+
 def batch(
     question: Mapping[str, Any], subjects: bytes, media_type: str, idempotency_key: str | None
 ) -> Call[results.Batch]:

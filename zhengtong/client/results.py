@@ -110,6 +110,20 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class CodeShown:
+    """What a code that the applicant showed at the counter brought.
+
+    Args:
+        result: `identified` (the person decides on their own device) or `released`.
+        consents: material → state of its consent.
+    """
+
+    result: str
+    consents: Mapping[str, str]
+    document: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """How far a batch is.
 
@@ -301,6 +315,11 @@ def _plan(body: dict[str, Any]) -> Plan:
     return Plan(str(body["plan"]), materials, answers, str(body["statement"]), receipt, body)
 
 
+def _code_shown(body: dict[str, Any]) -> CodeShown:
+    consents = {str(each["material"]): str(each["state"]) for each in body["consents"]}
+    return CodeShown(str(body["result"]), consents, body)
+
+
 def _batch(body: dict[str, Any]) -> Batch:
     return Batch(
         uuid.UUID(body["id"]),
@@ -377,6 +396,7 @@ def _number(body: dict[str, Any]) -> NumberCheck:
 read_verification = reading(_verification)
 read_query = reading(_query)
 read_plan = reading(_plan)
+read_code_shown = reading(_code_shown)
 read_batch = reading(_batch)
 read_subscription = reading(_subscription)
 read_events = reading(lambda body: Events(tuple(_event(each) for each in body["events"]), int(body["next"])))

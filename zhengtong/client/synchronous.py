@@ -32,6 +32,7 @@ from zhengtong.client.requests import ClaimValue
 from zhengtong.client.results import (
     Batch,
     Code,
+    CodeShown,
     Events,
     Grant,
     InclusionProof,
@@ -181,6 +182,14 @@ class Client(SharingMethods):
             brought: materials that are there on paper.
         """
         return self.call(requests.plan(matter, case, subjects, inputs or {}, brought, idempotency_key))
+
+    def show_code(self, matter: str, *, case: str, code: str, shown: uuid.UUID | None = None) -> CodeShown:
+        """Hand on a code that the applicant shows at the counter (docs/plans.md).
+
+        Args:
+            shown: id of the showing, new for each; the same again tells how the consents stand by now.
+        """
+        return self.call(requests.shown_code(case, matter, code, shown))
 
     def submit_batch(
         self,

@@ -31,6 +31,7 @@ from tests.exchange.plans.conftest import fund as fund
 from tests.exchange.plans.conftest import register as register
 from tests.exchange.terms import forget_after
 from tests.license_registry.conftest import issued
+from zhengtong.client import CallFailed, Client
 
 CODE = "at-the-counter"
 OTHER = "another-matter"
@@ -382,3 +383,15 @@ def test_codes_are_forgotten_with_the_cases_that_they_were_for(service: Service,
     for table in ("consent_code", "consent_presentation"):
         assert service.sql(f"SELECT count(*) FROM exchange.{table}") == [(0,)]
     assert ("consent-released", "released") in events(service, "k12")
+
+
+def test_a_counter_hands_a_code_on_by_its_client(service: Service, fund: System) -> None:
+    (age,) = plan(service, fund, "k/by client")["age"]
+    preview(service, age)
+    code, shown = own_code(service, age), uuid.uuid4()
+    with Client(service.settings.base_url, fund.client_id, fund.key, key_id="1") as calling:
+        for _time in range(2):
+            told = calling.show_code(CODE, case="k/by client", code=code, shown=shown)
+            assert (told.result, told.consents) == ("released", {"age": "released"})
+        with pytest.raises(CallFailed, match="consent-code-used"):
+            calling.show_code(CODE, case="k/by client", code=code)
