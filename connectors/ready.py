@@ -23,7 +23,7 @@ from connectors.quality import Checked, Checker, Finding
 from connectors.sources.raw import BadRow, Layout, RawBatch, Slice
 from exchange.registers.aliases import Naming
 from exchange.registers.schemas import RegisterSchema, place_in
-from exchange.registers.tables import Spelled, Speller
+from exchange.registers.spelling import Spelled, Speller
 from foundation.sensitive import Vault
 
 Record = Mapping[str, Any]

@@ -11,14 +11,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from exchange.registers.spelling import Speller, StagedRow, spelled
 from exchange.registers.tables import (
     Merged,
-    Speller,
-    StagedRow,
     bring_in,
     current_rows,
     prepare_staging,
-    spelled,
 )
 from tests.conftest import fresh_database
 
