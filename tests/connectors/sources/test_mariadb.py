@@ -126,5 +126,7 @@ def test_a_connection_that_is_cut_is_told(server: int, owner: pymysql.Connection
         cursor.execute("SELECT id FROM information_schema.processlist WHERE user = %s", [USER])
         for (process,) in cursor.fetchall():
             cursor.execute(f"KILL {process}")
-    with pytest.raises(SourceError, match="cannot be read further: OperationalError 2013; running again is safe"):
+    with pytest.raises(
+        SourceError, match="cannot be read further: OperationalError 2013; running again is safe"
+    ):
         list(batches)
