@@ -15,6 +15,8 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
+from foundation.telemetry import header_of
+
 Handler = Callable[[Request], Awaitable[Response]]
 _Body = TypeVar("_Body", bound=BaseModel)
 
@@ -75,7 +77,7 @@ async def read_body(request: Request, model: type[_Body]) -> _Body:
     body = await _whole(request.receive)
     if not body:
         raise RequestValidationError([{"type": "missing", "loc": ("body",), "msg": "Field required"}])
-    if not _content_type(request.scope).startswith(b"application/json"):
+    if not (header_of(request.scope, b"content-type") or "").startswith("application/json"):
         place = ("header", "content-type")
         raise RequestValidationError([{"type": "content_type", "loc": place, "msg": "send application/json"}])
     try:
@@ -113,7 +115,3 @@ async def _whole(receive: Receive) -> bytes:
         parts.append(message.get("body", b""))
         if not message.get("more_body", False):
             return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def _content_type(scope: Scope) -> bytes:
-    return next((value for name, value in scope["headers"] if name == b"content-type"), b"")

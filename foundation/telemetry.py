@@ -153,7 +153,7 @@ class Door:
                 self.account()
             return
         started = time.perf_counter()
-        given = _header(scope, b"x-request-id")
+        given = header_of(scope, b"x-request-id")
         # All else in an access line is ours: only here could a citizen ID come in.
         known = mask_citizen_ids(given) if given and _REQUEST_ID.fullmatch(given) else _new_id()
         token = request_id.set(known)
@@ -171,7 +171,7 @@ class Door:
             await send(message)
 
         try:
-            length = _header(scope, b"content-length")
+            length = header_of(scope, b"content-length")
             if length is not None and length.isdigit() and int(length) > self._most(scope):
                 code = "body-too-large"
                 refusal = problem_response(code, GENERAL_PROBLEMS[code], request_id=known)
@@ -274,7 +274,8 @@ def _new_id() -> str:
     return f"{_PREFIX}{os.getpid():x}x{_counter:x}"
 
 
-def _header(scope: Scope, name: bytes) -> str | None:
+def header_of(scope: Scope, name: bytes) -> str | None:
+    """Return a header field of a request as it came, the first of its name; None where there is none."""
     for key, value in scope["headers"]:
         if key == name:
             return bytes(value).decode("latin-1")

@@ -190,23 +190,20 @@ async def find_access(connection: Any, token_digest: bytes, now: datetime) -> Ac
 
 async def use_nonce(connection: Any, nonce_digest: bytes, expires_at: datetime, now: datetime) -> bool:
     """Mark a nonce as used, and say whether it was fresh; what has expired is forgotten."""
-    await connection.execute("DELETE FROM license_registry.wallet_nonce WHERE expires_at < $1", now)
-    done: str = await connection.execute(
-        "INSERT INTO license_registry.wallet_nonce (nonce_digest, expires_at) VALUES ($1, $2)"
-        " ON CONFLICT DO NOTHING",
-        nonce_digest,
-        expires_at,
-    )
-    return done.endswith(" 1")
+    return await _use_once(connection, wallet_nonce, nonce_digest, expires_at, now)
 
 
 async def use_proof(connection: Any, proof_digest: bytes, expires_at: datetime, now: datetime) -> bool:
     """Mark a proof of holding a key as used, and say whether it was fresh; what is too old anyway is forgotten."""
-    await connection.execute("DELETE FROM license_registry.wallet_proof WHERE expires_at < $1", now)
+    return await _use_once(connection, wallet_proof, proof_digest, expires_at, now)
+
+
+async def _use_once(connection: Any, used: Table, digest: bytes, expires_at: datetime, now: datetime) -> bool:
+    name, (key,) = f"license_registry.{used.name}", used.primary_key.columns.keys()
+    await connection.execute(f"DELETE FROM {name} WHERE expires_at < $1", now)  # noqa: S608 -- ours
     done: str = await connection.execute(
-        "INSERT INTO license_registry.wallet_proof (proof_digest, expires_at) VALUES ($1, $2)"
-        " ON CONFLICT DO NOTHING",
-        proof_digest,
+        f"INSERT INTO {name} ({key}, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING",  # noqa: S608 -- ours
+        digest,
         expires_at,
     )
     return done.endswith(" 1")
